@@ -1,0 +1,82 @@
+/** How a gossip backend behaves, with defaults and presets. Values may differ between nodes unless noted. */
+import { Duration } from "effect"
+import type { SwimConfig } from "../../src/protocol/swim.ts"
+
+export interface GossipOptions {
+  /**
+   * Timing of failure detection. `"lan"` (default): a silent node is given up within 3 s, a crashed one in milliseconds;
+   * `"wan"`: three times slower, for links that stall; `"local"`: four times faster, for one machine and tests.
+   */
+  readonly preset?: Preset | undefined
+  /** How long leaving may take; what is not handed over by then starts from its args elsewhere. Default 10 seconds. */
+  readonly shutdownTimeout?: Duration.Input | undefined
+  /** How long one move may take before it is undone. Default 10 seconds. */
+  readonly handoffTimeout?: Duration.Input | undefined
+  /** Moves under way at a time, from this node. Raising it moves faster and holds up more callers. Default 64. */
+  readonly concurrentMoves?: number | undefined
+  /** Copies are compared with one random peer this often. Default 1 second. */
+  readonly syncInterval?: Duration.Input | undefined
+  /** Seeds and the recently dead are dialled again this often, so that a healed network merges. Default 10 seconds. */
+  readonly redialInterval?: Duration.Input | undefined
+  /** A node that finds nobody to join waits this long for others before it forms a cluster. Default 200 ms. */
+  readonly formDelay?: Duration.Input | undefined
+  /** How long the dead are remembered. Default 24 hours. Should be equal on all nodes. */
+  readonly forgetAfter?: Duration.Input | undefined
+  /** After a change of members a registrar first asks its predecessor for this long. Default 2 seconds. */
+  readonly joinGrace?: Duration.Input | undefined
+}
+
+export type Preset = "lan" | "wan" | "local"
+
+/** Milliseconds for everything. */
+export interface ResolvedGossipOptions {
+  readonly swim: SwimConfig
+  readonly shutdownTimeoutMs: number
+  readonly handoffTimeoutMs: number
+  readonly concurrentMoves: number
+  readonly syncIntervalMs: number
+  readonly redialIntervalMs: number
+  readonly formDelayMs: number
+  readonly joinGraceMs: number
+  /** Replication frames hold about this much. */
+  readonly deltaBytes: number
+}
+
+const lan = {
+  probeIntervalMs: 500,
+  probeTimeoutMs: 300,
+  indirectProbes: 3,
+  suspicionMaxMs: 2000,
+  suspicionMinMs: 1000,
+  retransmit: 4
+}
+
+const scaled = (factor: number): typeof lan => ({
+  ...lan,
+  probeIntervalMs: lan.probeIntervalMs * factor,
+  probeTimeoutMs: lan.probeTimeoutMs * factor,
+  suspicionMaxMs: lan.suspicionMaxMs * factor,
+  suspicionMinMs: lan.suspicionMinMs * factor
+})
+
+/** The timings behind the presets. */
+export const presets: Readonly<Record<Preset, Omit<SwimConfig, "forgetAfterMs">>> = {
+  lan,
+  wan: scaled(3),
+  local: scaled(0.25)
+}
+
+const millis = (input: Duration.Input | undefined, fallback: Duration.Input): number =>
+  Duration.toMillis(Duration.fromInputUnsafe(input ?? fallback))
+
+export const resolve = (options: GossipOptions, maxFrameBytes: number): ResolvedGossipOptions => ({
+  swim: { ...presets[options.preset ?? "lan"], forgetAfterMs: millis(options.forgetAfter, "24 hours") },
+  shutdownTimeoutMs: millis(options.shutdownTimeout, "10 seconds"),
+  handoffTimeoutMs: millis(options.handoffTimeout, "10 seconds"),
+  concurrentMoves: options.concurrentMoves ?? 64,
+  syncIntervalMs: millis(options.syncInterval, "1 second"),
+  redialIntervalMs: millis(options.redialInterval, "10 seconds"),
+  formDelayMs: millis(options.formDelay, "200 millis"),
+  joinGraceMs: millis(options.joinGrace, "2 seconds"),
+  deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 1)
+})

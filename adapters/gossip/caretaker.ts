@@ -1,0 +1,214 @@
+/**
+ * Does what `decide` says about each name whose claims, holder or home have changed: PROTOCOL R3 to R5 and R8 here,
+ * R6 and R7 through the mover. The claim is written where the process is started, nowhere else.
+ */
+import { Effect } from "effect"
+import { type Claim, type Decision, decide, type Standing, union } from "../../src/protocol/claims.ts"
+import { nameKey } from "../../src/protocol/wire.ts"
+import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { type Core, keyOf } from "./core.ts"
+import type { Slot } from "./directory.ts"
+import type { Mover } from "./mover.ts"
+
+const RETRY_MIN_MS = 200
+const RETRY_MAX_MS = 10_000
+
+export class Caretaker {
+  readonly #core: Core
+  readonly #mover: Mover
+  readonly #dirty = new Map<string, Slot>()
+  /** Claims to erase once everyone has seen what supersedes them (R8). */
+  readonly #toErase = new Map<string, Slot>()
+  readonly #failures = new Map<string, number>()
+  #scheduled = false
+  /** Until a node that was thought dead has exchanged with a synced one, it takes nothing over (R14). */
+  mayTakeOver = true
+
+  constructor(core: Core, mover: Mover) {
+    this.#core = core
+    this.#mover = mover
+    core.onIdle = (sworm, name) => {
+      const slot = core.parts.directory.slot(sworm, name)
+      if (slot !== undefined) this.look(slot)
+    }
+  }
+
+  /** Something about a name has changed; it is decided upon at the end of this turn. */
+  look(slot: Slot): void {
+    this.#dirty.set(keyOf(slot.sworm, slot.name), slot)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => this.#decideAll())
+  }
+
+  /** A member came, went or changed: look at every name again. */
+  lookAtAll(): void {
+    for (const slot of this.#core.parts.directory.slots()) this.look(slot)
+  }
+
+  /** What waited for everyone to have seen a change may be due. */
+  lookAtReleased(): void {
+    for (const slot of this.#toErase.values()) this.look(slot)
+  }
+
+  #decideAll(): void {
+    this.#scheduled = false
+    const slots = [...this.#dirty.values()]
+    this.#dirty.clear()
+    for (const slot of slots) {
+      if (this.#core.isBusy(slot.sworm, slot.name)) continue
+      const decision = this.#decide(slot)
+      if (decision !== undefined) this.#perform(slot, decision)
+    }
+  }
+
+  #decide(slot: Slot): Decision | undefined {
+    const { members, node } = this.#core.parts
+    return decide(slot.view, slot.entryOf(node.section), this.#standing(slot, members.isGone))
+  }
+
+  #standing(slot: Slot, isGone: Standing["isGone"]): Standing {
+    const { node, processes } = this.#core.parts
+    const process = processes.get(slot.sworm, slot.name)
+    const adopted = this.#core.adopted.has(keyOf(slot.sworm, slot.name))
+    return {
+      self: node.section,
+      isGone,
+      isHome: () => this.#isHome(slot),
+      running: process === undefined ? adopted ? "live" : "no" : running(process),
+      preparedFrom: process?.preparedFrom
+    }
+  }
+
+  #isHome({ name, sworm }: Slot): boolean {
+    const { members, node, processes, replication } = this.#core.parts
+    if (!replication.synced || !this.mayTakeOver) return false
+    const hosted = processes.hosted(sworm)
+    if (hosted !== undefined) return this.#core.home(hosted, name)?.id === node.id
+    // nobody hosts it any more: what must be buried is buried by its registrar
+    return this.#core.candidates(sworm).length === 0 && this.#core.registrar(sworm, name, members.view().active) === node.id
+  }
+
+  #perform(slot: Slot, decision: Decision): void {
+    const { name, sworm } = slot
+    const core = this.#core
+    const { node, processes } = core.parts
+    const mine = slot.entryOf(node.section)?.claim
+    const process = processes.get(sworm, name)
+    switch (decision._tag) {
+      case "Stop": {
+        const epoch = Math.max(slot.view.endedEpoch, mine!.epoch)
+        core.writeTomb(sworm, name, { registrations: mine!.registrations, epoch })
+        return this.#close(slot, process, "Unregistered")
+      }
+      case "Bury":
+        return void core.writeTomb(sworm, name, decision)
+      case "Renew": {
+        const claim: Claim = { ...mine!, mode: live(mine!), epoch: decision.epoch, registrations: decision.registrations }
+        core.writeClaim(sworm, name, claim)
+        if (process === undefined) return
+        if (process.status === "restarting") process.epoch = decision.epoch
+        else process.serve(decision.epoch)
+        return
+      }
+      case "GoLive":
+        core.writeClaim(sworm, name, { ...mine!, mode: "live" })
+        return process?.serve(mine!.epoch)
+      case "Resume":
+        core.writeClaim(sworm, name, { ...mine!, mode: live(mine!), epoch: decision.epoch })
+        return process?.serve(decision.epoch)
+      case "Close":
+        core.writeClaim(sworm, name, { ...mine!, mode: "released" })
+        return this.#close(slot, process, "Superseded")
+      case "Erase":
+        return this.#erase(slot, decision)
+      case "Settle":
+        return this.#inBackground(slot, this.#mover.settle(slot, decision.winner, process))
+      case "TakeOver":
+        return this.#inBackground(slot, this.#takeOver(slot, decision))
+    }
+  }
+
+  #inBackground(slot: Slot, operation: Effect.Effect<unknown>): void {
+    const exclusive = this.#core.exclusively(slot.sworm, slot.name, operation)
+    if (exclusive !== undefined) this.#core.parts.fork(exclusive)
+  }
+
+  #close({ name, sworm }: Slot, process: LocalProcess | undefined, reason: "Unregistered" | "Superseded"): void {
+    const { fork, processes } = this.#core.parts
+    this.#core.adopted.get(keyOf(sworm, name))?.()
+    if (process === undefined) return
+    processes.remove(process)
+    this.#core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
+    fork(process.close(reason))
+  }
+
+  #erase(slot: Slot, { by }: Decision & { readonly _tag: "Erase" }): void {
+    const { name, sworm } = slot
+    const { replication } = this.#core.parts
+    const key = keyOf(sworm, name)
+    const version = replication.replica.versionOf(by.section, nameKey(sworm, name))
+    if (!replication.seenByAll(by.section, version)) return void this.#toErase.set(key, slot)
+    this.#toErase.delete(key)
+    this.#core.writeClaim(sworm, name, undefined)
+  }
+
+  #takeOver(slot: Slot, decision: Decision & { readonly _tag: "TakeOver" }): Effect.Effect<void> {
+    const { name, sworm } = slot
+    const core = this.#core
+    const { node, stamps } = core.parts
+    const key = keyOf(sworm, name)
+    const spec = decision.from.spec!
+    const epoch = Math.max(decision.epoch, core.nextEpoch(sworm, name))
+    return core.startProcess(sworm, name, spec.type, spec.args, epoch, undefined).pipe(
+      Effect.matchEffect({
+        onFailure: (error) => {
+          const failures = (this.#failures.get(key) ?? 0) + 1
+          this.#failures.set(key, failures)
+          core.emit({ _tag: "StartFailed", sworm, name, detail: error.detail })
+          return Effect.sleep(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 8)))
+        },
+        onSuccess: (process) => {
+          this.#failures.delete(key)
+          const still = this.#decide(slot)
+          if (still?._tag !== "TakeOver") {
+            // a live copy turned up, or the registration was ended, while init ran
+            core.parts.processes.remove(process)
+            return process.close("Superseded")
+          }
+          const now = Math.max(epoch, still.epoch)
+          const { groups, metadata, start } = still.from
+          core.writeClaim(sworm, name, {
+            epoch: now,
+            start,
+            registrations: still.registrations,
+            mode: "live",
+            merged: [],
+            continuity: stamps.next(core.parts.nowMs()),
+            spec,
+            metadata,
+            groups: union(groups, process.groups)
+          })
+          process.serve(now)
+          core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch: now } })
+          return Effect.void
+        }
+      })
+    )
+  }
+}
+
+const live = (claim: Claim): Claim["mode"] => claim.mode === "adopted" ? "adopted" : "live"
+
+const running = (process: LocalProcess): Standing["running"] => {
+  switch (process.status) {
+    case "running":
+    case "restarting":
+      return "live"
+    case "frozen":
+    case "prepared":
+      return process.status
+    default:
+      return "no"
+  }
+}

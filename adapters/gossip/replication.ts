@@ -1,0 +1,249 @@
+/**
+ * Keeps this node's copy of all sections like everyone else's: own changes are pushed to every peer at once, in batches
+ * of a turn; a periodic comparison of one number with a random peer repairs whatever was missed (PROTOCOL R12).
+ */
+import { Effect } from "effect"
+import { msgpack } from "../../src/protocol/codec.ts"
+import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { type OnChange, Replica, type Versions } from "../../src/protocol/replica.ts"
+import { Channel, decodeSync, encodeSync, type SyncMessage } from "../../src/protocol/wire.ts"
+import { Unavailable } from "../../src/SwormError.ts"
+import type { Peer, Transport } from "../../src/Transport.ts"
+
+interface PeerState {
+  /** What the peer said it has; `undefined` until it says so on this connection. */
+  versions: Map<SectionId, number> | undefined
+  /** How much of this node's section was sent to it, how much it has confirmed. */
+  sent: number
+  confirmed: number
+  /** A cut push is continued when the peer confirms it. */
+  awaiting: boolean
+}
+
+interface Waiter {
+  readonly ready: () => boolean
+  readonly resume: () => void
+}
+
+export interface ReplicationView {
+  /** Ids of the other members that take part. */
+  readonly others: () => ReadonlyArray<string>
+  /** Ids of all members ever known and not forgotten, this node excepted. */
+  readonly everyone: () => ReadonlyArray<string>
+  readonly isSyncedPeer: (node: string) => boolean
+}
+
+const STORED_TIMEOUT_MS = 5000
+const PULL_MS = 100
+
+export class Replication {
+  readonly replica: Replica
+  /** No epoch at or below it is given again (H5). */
+  floor = 0
+  /** Has exchanged fully with a synced node, or formed the cluster. */
+  synced = false
+  /** Called when this node has caught up with a synced peer. */
+  onCaughtUp: () => void = () => {}
+  readonly #transport: Transport
+  readonly #view: ReplicationView
+  readonly #deltaBytes: number
+  readonly #peers = new Map<string, PeerState>()
+  readonly #waiters = new Set<Waiter>()
+  #flushing = false
+
+  constructor(own: SectionId, transport: Transport, view: ReplicationView, deltaBytes: number, onChange: OnChange) {
+    this.replica = new Replica(own, onChange)
+    this.#transport = transport
+    this.#view = view
+    this.#deltaBytes = deltaBytes
+  }
+
+  // ---- own changes
+
+  /** Writes into the own section; pushed to everyone at the end of this turn. */
+  write(key: string, value: unknown): number {
+    const version = this.replica.write(key, value)
+    if (!this.#flushing) {
+      this.#flushing = true
+      queueMicrotask(() => this.flush())
+    }
+    return version
+  }
+
+  /** Pushes what is waiting, now. Peers at the same version share one encoded frame. */
+  flush(): void {
+    this.#flushing = false
+    const own = this.replica.own
+    const version = this.replica.version(own)
+    const frames = new Map<number, readonly [to: number, frame: Uint8Array]>()
+    for (const [id, peer] of this.#peers) {
+      if (peer.versions === undefined || peer.awaiting || peer.sent >= version) continue
+      let cut = frames.get(peer.sent)
+      if (cut === undefined) {
+        const deltas = this.replica.deltasFor(new Map([[own, peer.sent]]), this.#deltaBytes, own)
+        const frame = msgpack.encode(encodeSync({ _tag: "Deltas", deltas, complete: true, floor: this.floor }))
+        frames.set(peer.sent, cut = [deltas[0]?.to ?? version, frame])
+      }
+      if (!this.#transport.send(id, Channel.sync, cut[1], "protocol")) continue
+      peer.sent = cut[0]
+      peer.awaiting = cut[0] < version
+    }
+  }
+
+  /** Waits until a second node has stored the own section up to `version`; alone, that is at once. */
+  stored(version: number, operation: string): Effect.Effect<void, Unavailable> {
+    return this.#await(operation, () => {
+      const others = this.#view.others()
+      return others.length === 0 || others.some((id) => (this.#peers.get(id)?.confirmed ?? 0) >= version)
+    }, () => this.flush())
+  }
+
+  /** Waits until this node has stored a section up to `version`; asks its writer for it when it doesn't come. */
+  have(section: SectionId, version: number, operation: string): Effect.Effect<void, Unavailable> {
+    return this.#await(
+      operation,
+      () => this.replica.version(section) >= version,
+      () => this.#send(nodeOf(section), this.#digest(false))
+    )
+  }
+
+  #await(operation: string, ready: () => boolean, nudge: () => void): Effect.Effect<void, Unavailable> {
+    return Effect.suspend(() => {
+      if (ready()) return Effect.void
+      const arrived = Effect.callback<void>((resume) => {
+        const waiter: Waiter = { ready, resume: () => resume(Effect.void) }
+        this.#waiters.add(waiter)
+        return Effect.sync(() => void this.#waiters.delete(waiter))
+      })
+      const nudging = Effect.forever(Effect.andThen(Effect.sleep(PULL_MS), Effect.sync(nudge)))
+      return Effect.raceFirst(arrived, nudging).pipe(Effect.timeoutOrElse({
+        duration: STORED_TIMEOUT_MS,
+        orElse: () =>
+          Effect.fail(
+            new Unavailable({ operation, detail: `no second node stored the change within ${STORED_TIMEOUT_MS} ms` })
+          )
+      }))
+    })
+  }
+
+  /** Looks again at who waits: after news from peers, and after a change of members. */
+  wake(): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.ready()) {
+        this.#waiters.delete(waiter)
+        waiter.resume()
+      }
+    }
+  }
+
+  /** Has every member, dead ones too, stored this version of a section? */
+  seenByAll(section: SectionId, version: number): boolean {
+    return this.#view.everyone().every((id) => (this.#peers.get(id)?.versions?.get(section) ?? 0) >= version)
+  }
+
+  // ---- peers
+
+  linkUp(peer: Peer): void {
+    this.#peers.set(peer.id, { versions: undefined, sent: 0, confirmed: 0, awaiting: false })
+    this.#send(peer.id, this.#digest(true))
+  }
+
+  linkDown(peer: Peer): void {
+    const state = this.#peers.get(peer.id)
+    if (state !== undefined) this.#peers.set(peer.id, { ...state, versions: undefined, awaiting: false })
+  }
+
+  /** One round of anti-entropy with a peer: a number; everything else only where it differs. */
+  compareWith(node: string): void {
+    this.#send(node, { _tag: "Hash", hash: this.replica.digestHash() })
+  }
+
+  /** Asks a synced peer for all that this node lacks. */
+  catchUpWith(node: string): void {
+    this.#send(node, this.#digest(true))
+  }
+
+  /** Other linked nodes. */
+  linked(): Array<string> {
+    return [...this.#peers].filter(([, peer]) => peer.versions !== undefined).map(([id]) => id)
+  }
+
+  receive(from: Peer, body: Uint8Array): void {
+    const message = decodeSync(msgpack.decode(body))
+    const peer = this.#peers.get(from.id)
+    if (peer === undefined) return
+    switch (message._tag) {
+      case "Hash":
+        return message.hash === this.replica.digestHash()
+          ? this.#send(from.id, { _tag: "Same", hash: message.hash })
+          : this.#send(from.id, this.#digest(true))
+      case "Same":
+        if (message.hash === this.replica.digestHash()) this.#learn(peer, this.replica.versions())
+        break
+      case "Digest":
+        this.#digestArrived(from, peer, message)
+        break
+      case "Deltas":
+        this.#deltasArrived(from, message)
+        break
+      case "Stored":
+        peer.confirmed = Math.max(peer.confirmed, message.version)
+        peer.versions?.set(this.replica.own, peer.confirmed)
+        peer.awaiting = false
+        if (peer.sent < this.replica.version(this.replica.own)) this.flush()
+        break
+    }
+    this.wake()
+  }
+
+  #learn(peer: PeerState, versions: Map<SectionId, number>): void {
+    peer.versions = versions
+    peer.confirmed = Math.max(peer.confirmed, versions.get(this.replica.own) ?? 0)
+  }
+
+  #digestArrived(from: Peer, peer: PeerState, digest: SyncMessage & { readonly _tag: "Digest" }): void {
+    this.floor = Math.max(this.floor, digest.floor)
+    this.#learn(peer, new Map(digest.versions))
+    peer.sent = digest.versions.get(this.replica.own) ?? 0
+    peer.awaiting = false
+    const deltas = this.replica.deltasFor(digest.versions, this.#deltaBytes)
+    if (deltas.length > 0) {
+      const complete = deltas.every(({ section, to }) => to >= this.replica.version(section)) &&
+        [...this.replica.versions()].every(([id, version]) =>
+          (digest.versions.get(id) ?? 0) >= version || deltas.some(({ section }) => section === id)
+        )
+      this.#send(from.id, { _tag: "Deltas", deltas, complete, floor: this.floor })
+      const own = deltas.find(({ section }) => section === this.replica.own)
+      if (own !== undefined) peer.sent = own.to
+      peer.awaiting = !complete
+    }
+    if (digest.wants) this.#send(from.id, this.#digest(false))
+    if (digest.synced && !this.#lacks(digest.versions)) this.onCaughtUp()
+  }
+
+  #deltasArrived(from: Peer, message: SyncMessage & { readonly _tag: "Deltas" }): void {
+    this.floor = Math.max(this.floor, message.floor)
+    let gap = false
+    let own: number | undefined
+    for (const delta of message.deltas) {
+      if (!this.replica.apply(delta)) gap = true
+      else if (nodeOf(delta.section) === from.id) own = this.replica.version(delta.section)
+    }
+    if (own !== undefined) this.#send(from.id, { _tag: "Stored", version: own })
+    if (gap || !message.complete) this.#send(from.id, this.#digest(false))
+    else if (!this.synced && this.#view.isSyncedPeer(from.id)) this.#send(from.id, this.#digest(true))
+  }
+
+  #lacks(versions: Versions): boolean {
+    for (const [section, version] of versions) if (this.replica.version(section) < version) return true
+    return false
+  }
+
+  #digest(wants: boolean): SyncMessage {
+    return { _tag: "Digest", versions: this.replica.versions(), synced: this.synced, floor: this.floor, wants }
+  }
+
+  #send(to: string, message: SyncMessage): void {
+    this.#transport.send(to, Channel.sync, msgpack.encode(encodeSync(message)), "protocol")
+  }
+}

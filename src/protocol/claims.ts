@@ -1,0 +1,222 @@
+/**
+ * Claims, tombs, their order, and what a node does about one name: PROTOCOL R1 to R8, as a pure function of what the
+ * node knows. Nothing here starts or stops anything; `decide` says what to do and the driver does it.
+ */
+import { bootOf, type ClaimId, claimId, compareText, nodeOf, type RegistrationId, type SectionId } from "./ids.ts"
+
+/** How a process is started; what must survive the loss of its node. `args` are encoded by the type's schema. */
+export interface Spec {
+  readonly type: string
+  readonly args: unknown
+  readonly restart: "permanent" | "transient" | "temporary"
+}
+
+export type Mode = "live" | "prepared" | "released" | "adopted"
+
+export interface Claim {
+  readonly epoch: number
+  /** Hybrid stamp of the registration: written once, copied by takeovers and moves (H30). */
+  readonly start: number
+  readonly registrations: ReadonlyArray<RegistrationId>
+  readonly mode: Mode
+  /** Losers whose state this claim has merged, so that settling twice merges once (H18). */
+  readonly merged: ReadonlyArray<ClaimId>
+  /** Since when the state is unbroken: kept by moves, new after a start from args. */
+  readonly continuity: number
+  /** Absent for `adopted` claims: nobody else could start them. */
+  readonly spec: Spec | undefined
+  readonly metadata: unknown
+  readonly groups: ReadonlyArray<string>
+}
+
+/** Certain registrations of a name have ended for good. */
+export interface Tomb {
+  readonly registrations: ReadonlyArray<RegistrationId>
+  readonly epoch: number
+}
+
+/** What one section says about one name. Both parts may stand together: a tomb for old registrations, a newer claim. */
+export interface NameEntry {
+  readonly claim: Claim | undefined
+  readonly tomb: Tomb | undefined
+}
+
+export interface Held {
+  readonly section: SectionId
+  readonly claim: Claim
+}
+
+/** Epoch descending, start ascending, node ascending, boot descending; negative when `a` stands before `b`. */
+export const compareClaims = (a: Held, b: Held): number =>
+  b.claim.epoch - a.claim.epoch ||
+  a.claim.start - b.claim.start ||
+  compareText(nodeOf(a.section), nodeOf(b.section)) ||
+  bootOf(b.section) - bootOf(a.section)
+
+export const idOf = (held: Held): ClaimId => claimId(held.claim.epoch, held.section)
+
+const includesAll = (all: ReadonlyArray<string>, some: ReadonlyArray<string>): boolean =>
+  some.every((item) => all.includes(item))
+
+export const union = (...lists: ReadonlyArray<ReadonlyArray<string>>): Array<string> => [...new Set(lists.flat())]
+
+/** `a` makes `b` superfluous: it stands before it and carries all its registrations. */
+export const supersedes = (a: Held, b: Held): boolean =>
+  compareClaims(a, b) < 0 && includesAll(a.claim.registrations, b.claim.registrations)
+
+/** All that is known of one name, in the terms of PROTOCOL's definitions. */
+export interface NameView {
+  /** Uncovered claims, top first. */
+  readonly claims: ReadonlyArray<Held>
+  readonly tombed: ReadonlyArray<RegistrationId>
+  /** The highest epoch of any tomb or covered claim; 0 without one. */
+  readonly endedEpoch: number
+  /** E: the highest epoch known of the name. */
+  readonly highestEpoch: number
+}
+
+const NONE: ReadonlyArray<never> = []
+
+export const viewOf = (entries: Iterable<readonly [SectionId, NameEntry]>): NameView => {
+  let tombed: ReadonlyArray<RegistrationId> = NONE
+  let endedEpoch = 0
+  let highestEpoch = 0
+  const claims: Array<Held> = []
+  for (const [section, { claim, tomb }] of entries) {
+    if (tomb !== undefined) {
+      tombed = tombed.length === 0 ? tomb.registrations : union(tombed, tomb.registrations)
+      endedEpoch = Math.max(endedEpoch, tomb.epoch)
+    }
+    if (claim !== undefined) {
+      highestEpoch = Math.max(highestEpoch, claim.epoch)
+      claims.push({ section, claim })
+    }
+  }
+  highestEpoch = Math.max(highestEpoch, endedEpoch)
+  if (tombed.length === 0) {
+    return { claims: claims.length > 1 ? claims.sort(compareClaims) : claims, tombed, endedEpoch, highestEpoch }
+  }
+  const uncovered: Array<Held> = []
+  for (const held of claims) {
+    if (includesAll(tombed, held.claim.registrations)) endedEpoch = Math.max(endedEpoch, held.claim.epoch)
+    else uncovered.push(held)
+  }
+  return { claims: uncovered.sort(compareClaims), tombed, endedEpoch, highestEpoch }
+}
+
+/** What this node knows besides the entries, when it decides about a name. */
+export interface Standing {
+  readonly self: SectionId
+  /** Dead or left in my view, or a later boot of that node is known. */
+  readonly isGone: (section: SectionId) => boolean
+  /** May this node start what nobody else runs? It must be synced, and placement must want the name here. */
+  readonly isHome: () => boolean
+  /** The process as it is here, if it is. */
+  readonly running: "no" | "live" | "frozen" | "prepared"
+  /** For `prepared`: the section that the move comes from. */
+  readonly preparedFrom: SectionId | undefined
+}
+
+/** What to do about a name; `undefined` from `decide` means: nothing. */
+export type Decision =
+  /** R3: my registration was ended elsewhere: stop at once, put a tomb in my entry. */
+  | { readonly _tag: "Stop" }
+  /** R4: nobody living runs it: start it here above `epoch`, with these registrations, from this spec. */
+  | { readonly _tag: "TakeOver"; readonly epoch: number; readonly registrations: ReadonlyArray<string>; readonly from: Claim }
+  /** R4: an adopted process died with its owner: the home ends it for good. */
+  | { readonly _tag: "Bury"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
+  /** R4, R5: my live copy stays, at this epoch, with these registrations. */
+  | { readonly _tag: "Renew"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
+  /** R6: the source of a move is gone or has released: my prepared copy serves. */
+  | { readonly _tag: "GoLive" }
+  /** R6: frozen and top, without a move under way: serve again at this epoch. */
+  | { readonly _tag: "Resume"; readonly epoch: number }
+  /** R7: another live copy stands before mine: freeze, send it my state, close once it has merged it. */
+  | { readonly _tag: "Settle"; readonly winner: Held }
+  /** R7: the winner lists my claim as merged: close mine, keep it as released. */
+  | { readonly _tag: "Close" }
+  /** R8: my claim no longer serves and `by` supersedes it: erase it once everyone has seen `by`. */
+  | { readonly _tag: "Erase"; readonly by: Held }
+
+const registrationsOf = (claims: ReadonlyArray<Held>): Array<string> =>
+  union(...claims.map(({ claim }) => claim.registrations))
+
+const serves = ({ claim }: Held): boolean => claim.mode === "live" || claim.mode === "adopted"
+
+export const decide = (view: NameView, own: NameEntry | undefined, standing: Standing): Decision | undefined => {
+  const { self, running } = standing
+  const mine = own?.claim
+  if (mine !== undefined && includesAll(view.tombed, mine.registrations)) return { _tag: "Stop" }
+  const top = view.claims[0]
+  if (top === undefined) return undefined
+  if (top.section === self) {
+    return running === "no" ? decideIdle(view, self, standing) : decideTop(view, top, standing)
+  }
+  // a released claim on top has no successor: its holder could hand the process to nobody
+  if (standing.isGone(top.section) || top.claim.mode === "released") return decideGone(view, top, standing)
+  return mine === undefined ? undefined : decideBelow(view, top, mine, standing)
+}
+
+/** The top claim's holder is gone. */
+const decideGone = (view: NameView, top: Held, { isGone, isHome, running, self }: Standing): Decision | undefined => {
+  const registrations = registrationsOf(view.claims)
+  const epoch = view.highestEpoch + 1
+  const best = view.claims.find((held) => serves(held) && !isGone(held.section))
+  if (best !== undefined) {
+    return best.section === self && running !== "no" ? { _tag: "Renew", epoch, registrations } : undefined
+  }
+  const prepared = view.claims.find((held) => held.claim.mode === "prepared" && !isGone(held.section))
+  if (prepared !== undefined) {
+    return prepared.section === self && running === "prepared" ? { _tag: "Renew", epoch, registrations } : undefined
+  }
+  if (!isHome()) return undefined
+  const from = view.claims.find(({ claim }) => claim.spec !== undefined)
+  if (from === undefined || top.claim.mode === "adopted") return { _tag: "Bury", epoch: view.highestEpoch, registrations }
+  return { _tag: "TakeOver", epoch, registrations, from: from.claim }
+}
+
+/** My own claim is the top one, and the process is here. */
+const decideTop = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
+  const { isGone, preparedFrom, running, self } = standing
+  const epoch = view.highestEpoch + 1
+  if (running === "prepared") {
+    // not knowing the source's claim is no proof that it has let go
+    const source = view.claims.find(({ section }) => section === preparedFrom)
+    const free = preparedFrom === undefined || isGone(preparedFrom) || source?.claim.mode === "released"
+    return free ? { _tag: "GoLive" } : undefined
+  }
+  if (running === "frozen") return { _tag: "Resume", epoch }
+  const lost = view.claims.filter(({ section }) => section !== self && isGone(section))
+  const registrations = lost.length === 0 ? top.claim.registrations : registrationsOf([top, ...lost])
+  const tied = lost.some(({ claim }) => claim.epoch === top.claim.epoch)
+  if (tied || view.endedEpoch >= top.claim.epoch) return { _tag: "Renew", epoch, registrations }
+  if (registrations.length > top.claim.registrations.length) {
+    return { _tag: "Renew", epoch: top.claim.epoch, registrations }
+  }
+  return undefined
+}
+
+/** My own claim is the top one, but nothing runs here: released with no living successor. */
+const decideIdle = (view: NameView, self: SectionId, { isGone, isHome }: Standing): Decision | undefined => {
+  const other = view.claims.find((held) =>
+    held.section !== self && !isGone(held.section) && held.claim.mode !== "released"
+  )
+  if (other !== undefined || !isHome()) return undefined
+  const from = view.claims.find(({ claim }) => claim.spec !== undefined)
+  const registrations = registrationsOf(view.claims)
+  if (from === undefined) return { _tag: "Bury", epoch: view.highestEpoch, registrations }
+  return { _tag: "TakeOver", epoch: view.highestEpoch + 1, registrations, from: from.claim }
+}
+
+/** A living node's claim stands before mine. */
+const decideBelow = (view: NameView, top: Held, mine: Claim, standing: Standing): Decision | undefined => {
+  const { isGone, running, self } = standing
+  if (running === "live" || running === "frozen") {
+    if (top.claim.merged.includes(claimId(mine.epoch, self))) return { _tag: "Close" }
+    return serves(top) ? { _tag: "Settle", winner: top } : undefined
+  }
+  if (running === "prepared" && serves(top)) return { _tag: "Close" }
+  const held = { section: self, claim: mine }
+  const by = view.claims.find((other) => other.section !== self && !isGone(other.section) && supersedes(other, held))
+  return by === undefined ? undefined : { _tag: "Erase", by }
+}

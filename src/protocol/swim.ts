@@ -1,0 +1,447 @@
+/**
+ * Membership: SWIM (Das, Gupta, Motivala, 2002) with the suspicion of Lifeguard (Dadgar et al., arXiv:1707.00788), over
+ * connections instead of datagrams. Pure: time, randomness and the links come in, messages and changes go out.
+ *
+ * - One member a period is probed, round robin over a shuffled list; without an answer `indirectProbes` others are asked.
+ * - A silent member is suspected; the suspicion ends by refutation (a higher incarnation) or in death, sooner the more
+ *   members confirm it. Where there is a second observer, death needs one (H19).
+ * - A member whose port refuses connections, also seen so by a second observer, is dead at once.
+ * - What this node finds out is told to everyone at once; what it hears is passed on with its pings.
+ */
+import { hash32 } from "./hash.ts"
+
+export type Status = "alive" | "leaving" | "suspect" | "dead" | "left"
+
+export interface Member {
+  readonly id: string
+  readonly boot: number
+  readonly incarnation: number
+  readonly status: Status
+  /** Where it listens; empty when it can only be reached through a connection that it opened. */
+  readonly address: string
+  readonly synced: boolean
+  readonly labels: Readonly<Record<string, string>>
+  /** Hash of the id, for rendezvous. Made here, never sent. */
+  readonly hash: number
+}
+
+export type Update = Omit<Member, "hash">
+
+export type SwimMessage =
+  | { readonly _tag: "Ping"; readonly seq: number; readonly updates: ReadonlyArray<Update> }
+  | { readonly _tag: "Ack"; readonly seq: number; readonly updates: ReadonlyArray<Update> }
+  | { readonly _tag: "PingReq"; readonly seq: number; readonly target: string }
+  | { readonly _tag: "Nack"; readonly seq: number; readonly outcome: ProbeOutcome }
+  | { readonly _tag: "Gossip"; readonly updates: ReadonlyArray<Update> }
+  | { readonly _tag: "State"; readonly updates: ReadonlyArray<Update>; readonly answer: boolean }
+
+/** What an indirect probe found. */
+export type ProbeOutcome = "answered" | "refused" | "silent"
+
+export type SwimOutput =
+  | { readonly _tag: "Send"; readonly to: string; readonly message: SwimMessage }
+  | { readonly _tag: "Changed"; readonly member: Member; readonly before: Member | undefined }
+
+export interface SwimConfig {
+  /** One probe is started every so often. */
+  readonly probeIntervalMs: number
+  /** A direct probe unanswered for this long is repeated through others. */
+  readonly probeTimeoutMs: number
+  readonly indirectProbes: number
+  /** A suspicion nobody confirms lasts this long; */
+  readonly suspicionMaxMs: number
+  /** one that enough members confirm, this long. */
+  readonly suspicionMinMs: number
+  /** How often a heard update is passed on, times log2 of the cluster's size. */
+  readonly retransmit: number
+  /** Dead members are remembered, and told to others, this long. */
+  readonly forgetAfterMs: number
+}
+
+interface Probe {
+  readonly target: string
+  /** When others are asked, then when the target is given up. */
+  indirectAt: number
+  failAt: number
+  askedOthers: boolean
+  refusedHere: boolean
+  /** Set when this probe is made for another member. */
+  readonly askedBy: { readonly id: string; readonly seq: number } | undefined
+}
+
+interface Suspicion {
+  readonly since: number
+  deadline: number
+  readonly observers: Set<string>
+}
+
+const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
+
+export const isGone = (status: Status): boolean => status === "dead" || status === "left"
+
+/** Does `b` say something newer about a member than `a`? */
+export const overrides = (b: Update, a: Update): boolean =>
+  b.boot !== a.boot
+    ? b.boot > a.boot
+    : b.incarnation !== a.incarnation
+    ? b.incarnation > a.incarnation
+    : RANK[b.status] > RANK[a.status]
+
+export class Swim {
+  #self: Member
+  readonly #config: SwimConfig
+  readonly #random: () => number
+  readonly #members = new Map<string, Member>()
+  readonly #probes = new Map<number, Probe>()
+  readonly #suspicions = new Map<string, Suspicion>()
+  readonly #goneAt = new Map<string, number>()
+  readonly #rumours = new Map<string, number>()
+  #order: Array<string> = []
+  #seq = 0
+  #nextProbe = 0
+  #lastTick: number | undefined
+  #out: Array<SwimOutput> = []
+  /** How often this run was told that it is dead: others may have taken its processes over (R14). */
+  deaths = 0
+
+  constructor(self: Update, config: SwimConfig, random: () => number) {
+    this.#self = { ...self, hash: hash32(self.id) }
+    this.#config = config
+    this.#random = random
+    this.#members.set(self.id, this.#self)
+  }
+
+  get self(): Member {
+    return this.#self
+  }
+
+  /** Every member known, this node and the recently dead included. */
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members
+  }
+
+  /** Members that take part: everyone but the dead and the left. */
+  present(): Array<Member> {
+    return [...this.#members.values()].filter((member) => !isGone(member.status))
+  }
+
+  // ---- inputs; each answers what is to be sent and what has changed
+
+  tick(now: number): Array<SwimOutput> {
+    this.#forgiveLag(now)
+    for (const [seq, probe] of this.#probes) this.#advance(seq, probe, now)
+    for (const [id, suspicion] of this.#suspicions) {
+      if (now >= suspicion.deadline) this.#suspicionEnds(id, suspicion, now)
+    }
+    for (const [id, at] of this.#goneAt) {
+      if (now - at >= this.#config.forgetAfterMs) {
+        this.#goneAt.delete(id)
+        this.#members.delete(id)
+      }
+    }
+    if (now >= this.#nextProbe) {
+      this.#nextProbe = now + this.#config.probeIntervalMs
+      const target = this.#nextTarget()
+      if (target !== undefined) this.#probe(target, now, undefined)
+    }
+    return this.#take()
+  }
+
+  receive(from: string, message: SwimMessage, now: number): Array<SwimOutput> {
+    switch (message._tag) {
+      case "Ping":
+        this.#learnAll(message.updates, now)
+        this.#send(from, { _tag: "Ack", seq: message.seq, updates: this.#gossipFor(from) })
+        break
+      case "Ack":
+        this.#learnAll(message.updates, now)
+        this.#acked(message.seq, from)
+        break
+      case "PingReq":
+        if (this.#members.has(message.target)) this.#probe(message.target, now, { id: from, seq: message.seq })
+        break
+      case "Nack":
+        this.#indirect(from, message.seq, message.outcome, now)
+        break
+      case "Gossip":
+        this.#learnAll(message.updates, now)
+        for (const { id, status } of message.updates) if (status === "suspect") this.#confirm(id, from, now)
+        break
+      case "State":
+        this.#learnAll(message.updates, now)
+        if (!message.answer) this.#send(from, this.#state(true))
+        break
+    }
+    return this.#take()
+  }
+
+  /** A connection to a member is open: both sides tell all they know. */
+  linkUp(id: string): Array<SwimOutput> {
+    this.#send(id, this.#state(false))
+    return this.#take()
+  }
+
+  /** A connection has ended: look at once whether its other end still lives. */
+  linkDown(id: string, now: number): Array<SwimOutput> {
+    const member = this.#members.get(id)
+    if (member !== undefined && !isGone(member.status) && id !== this.#self.id && !this.#isProbed(id)) {
+      this.#probe(id, now, undefined)
+    }
+    return this.#take()
+  }
+
+  /** A dial to a member's address failed; `refused`: nobody listens there. */
+  dialFailed(id: string, refused: boolean, now: number): Array<SwimOutput> {
+    if (refused) {
+      for (const [seq, probe] of this.#probes) {
+        if (probe.target !== id || probe.refusedHere) continue
+        probe.refusedHere = true
+        if (probe.askedBy !== undefined) this.#report(seq, probe, "refused")
+        else if (this.#helpers(id).length === 0) this.#declareDead(id, now)
+        else this.#askOthers(seq, probe, now)
+      }
+    }
+    return this.#take()
+  }
+
+  /** Changes what this node says of itself and tells everyone. */
+  announce(change: { readonly synced?: boolean; readonly status?: "alive" | "leaving" | "left" }): Array<SwimOutput> {
+    this.#restate({ ...this.#self, ...change, incarnation: this.#self.incarnation + 1 })
+    return this.#take()
+  }
+
+  // ---- probing
+
+  /** A node that was itself held up must not blame others for it (Lifeguard's local health): deadlines move with the lag. */
+  #forgiveLag(now: number): void {
+    const expected = this.#config.probeTimeoutMs / 2
+    const lag = this.#lastTick === undefined ? 0 : now - this.#lastTick - expected
+    this.#lastTick = now
+    if (lag <= expected) return
+    for (const probe of this.#probes.values()) {
+      probe.indirectAt += lag
+      probe.failAt += lag
+    }
+    for (const suspicion of this.#suspicions.values()) suspicion.deadline += lag
+  }
+
+  #nextTarget(): string | undefined {
+    for (let tries = this.#members.size; tries >= 0; tries--) {
+      if (this.#order.length === 0) this.#order = this.#shuffled()
+      const id = this.#order.pop()
+      const member = id === undefined ? undefined : this.#members.get(id)
+      if (member !== undefined && !isGone(member.status) && !this.#isProbed(member.id)) return member.id
+    }
+    return undefined
+  }
+
+  #shuffled(): Array<string> {
+    const ids = this.present().filter(({ id }) => id !== this.#self.id).map(({ id }) => id)
+    for (let i = ids.length - 1; i > 0; i--) {
+      const j = Math.floor(this.#random() * (i + 1))
+      const id = ids[i]!
+      ids[i] = ids[j]!
+      ids[j] = id
+    }
+    return ids
+  }
+
+  #isProbed(id: string): boolean {
+    for (const probe of this.#probes.values()) if (probe.target === id && probe.askedBy === undefined) return true
+    return false
+  }
+
+  #probe(target: string, now: number, askedBy: Probe["askedBy"]): void {
+    const seq = ++this.#seq
+    const { probeIntervalMs, probeTimeoutMs } = this.#config
+    this.#probes.set(seq, {
+      target,
+      indirectAt: now + probeTimeoutMs,
+      failAt: now + (askedBy === undefined ? Math.max(probeIntervalMs, 2 * probeTimeoutMs) : probeTimeoutMs),
+      askedOthers: askedBy !== undefined,
+      refusedHere: false,
+      askedBy
+    })
+    this.#send(target, { _tag: "Ping", seq, updates: this.#gossipFor(target) })
+  }
+
+  #advance(seq: number, probe: Probe, now: number): void {
+    if (now >= probe.failAt) {
+      if (probe.askedBy !== undefined) return this.#report(seq, probe, "silent")
+      this.#probes.delete(seq)
+      this.#suspect(probe.target, now)
+    } else if (!probe.askedOthers && now >= probe.indirectAt) {
+      this.#askOthers(seq, probe, now)
+    }
+  }
+
+  #askOthers(seq: number, probe: Probe, now: number): void {
+    probe.askedOthers = true
+    probe.failAt = Math.max(probe.failAt, now + this.#config.probeTimeoutMs)
+    const helpers = this.#helpers(probe.target)
+    for (let i = 0; i < this.#config.indirectProbes && helpers.length > 0; i++) {
+      const [helper] = helpers.splice(Math.floor(this.#random() * helpers.length), 1)
+      this.#send(helper!.id, { _tag: "PingReq", seq, target: probe.target })
+    }
+  }
+
+  /** Who could look at a member for this node. */
+  #helpers(target: string): Array<Member> {
+    return this.present().filter(({ id, status }) => id !== this.#self.id && id !== target && status !== "suspect")
+  }
+
+  #acked(seq: number, from: string): void {
+    const probe = this.#probes.get(seq)
+    if (probe === undefined || probe.target !== from) return
+    if (probe.askedBy !== undefined) return this.#report(seq, probe, "answered")
+    this.#probes.delete(seq)
+  }
+
+  #report(seq: number, probe: Probe, outcome: ProbeOutcome): void {
+    this.#probes.delete(seq)
+    this.#send(probe.askedBy!.id, { _tag: "Nack", seq: probe.askedBy!.seq, outcome })
+  }
+
+  #indirect(from: string, seq: number, outcome: ProbeOutcome, now: number): void {
+    const probe = this.#probes.get(seq)
+    if (probe === undefined || probe.askedBy !== undefined) return
+    if (outcome === "answered") {
+      this.#probes.delete(seq)
+    } else if (outcome === "refused" && probe.refusedHere) {
+      this.#declareDead(probe.target, now)
+    } else {
+      this.#confirm(probe.target, from, now)
+    }
+  }
+
+  // ---- suspicion
+
+  #suspect(id: string, now: number): void {
+    const member = this.#members.get(id)
+    if (member === undefined || isGone(member.status)) return
+    if (member.status === "suspect") return this.#confirm(id, this.#self.id, now)
+    this.#tell({ ...member, status: "suspect" }, now)
+    this.#confirm(id, this.#self.id, now)
+  }
+
+  #confirm(id: string, observer: string, now: number): void {
+    const suspicion = this.#suspicions.get(id)
+    if (suspicion === undefined) return
+    suspicion.observers.add(observer)
+    const { suspicionMaxMs: max, suspicionMinMs: min } = this.#config
+    const expected = Math.min(3, this.#helpers(id).length)
+    const seen = suspicion.observers.size - 1
+    const share = expected <= 0 ? 1 : Math.min(1, Math.log(seen + 1) / Math.log(expected + 1))
+    suspicion.deadline = Math.max(now, suspicion.since + max - (max - min) * share)
+  }
+
+  #suspicionEnds(id: string, suspicion: Suspicion, now: number): void {
+    const others = [...suspicion.observers].some((observer) => observer !== this.#self.id)
+    if (others || this.#helpers(id).length === 0) return this.#declareDead(id, now)
+    suspicion.deadline = now + this.#config.suspicionMaxMs
+    if (!this.#isProbed(id)) {
+      this.#probe(id, now, undefined)
+      this.#askOthers(this.#seq, this.#probes.get(this.#seq)!, now)
+    }
+  }
+
+  #declareDead(id: string, now: number): void {
+    const member = this.#members.get(id)
+    if (member !== undefined && !isGone(member.status)) this.#tell({ ...member, status: "dead" }, now)
+  }
+
+  // ---- what is known of whom
+
+  #learnAll(updates: ReadonlyArray<Update>, now: number): void {
+    for (const update of updates) {
+      if (update.id === this.#self.id) this.#hearOfSelf(update)
+      else if (this.#learn(update, now)) this.#rumours.set(update.id, 0)
+    }
+  }
+
+  /** R14: told that this very run is suspect or dead, it says otherwise, louder. */
+  #hearOfSelf(update: Update): void {
+    const self = this.#self
+    if (update.boot !== self.boot || self.status === "left") return
+    if (update.incarnation < self.incarnation || (update.incarnation === self.incarnation && update.status === self.status)) {
+      return
+    }
+    if (isGone(update.status)) this.deaths++
+    if (update.status !== self.status || update.incarnation > self.incarnation) {
+      this.#restate({ ...self, incarnation: update.incarnation + 1 })
+    }
+  }
+
+  #learn(update: Update, now: number): boolean {
+    const before = this.#members.get(update.id)
+    if (before !== undefined && !overrides(update, before)) return false
+    const member: Member = { ...update, hash: before?.hash ?? hash32(update.id) }
+    this.#members.set(member.id, member)
+    if (member.status === "suspect") {
+      const deadline = now + this.#config.suspicionMaxMs
+      this.#suspicions.set(member.id, { since: now, deadline, observers: new Set() })
+    } else {
+      this.#suspicions.delete(member.id)
+    }
+    if (isGone(member.status)) {
+      this.#goneAt.set(member.id, now)
+      for (const [seq, probe] of this.#probes) if (probe.target === member.id) this.#probes.delete(seq)
+    } else {
+      this.#goneAt.delete(member.id)
+    }
+    this.#out.push({ _tag: "Changed", member, before })
+    return true
+  }
+
+  /** Something this node found out itself: learned, then told to everyone, the member in question included. */
+  #tell(update: Member, now: number): void {
+    if (this.#learn(update, now)) this.#broadcast(update, update.id)
+  }
+
+  #restate(self: Member): void {
+    const before = this.#self
+    this.#self = self
+    this.#members.set(self.id, self)
+    this.#out.push({ _tag: "Changed", member: self, before })
+    this.#broadcast(self, undefined)
+  }
+
+  #broadcast(member: Member, also: string | undefined): void {
+    const message: SwimMessage = { _tag: "Gossip", updates: [wire(member)] }
+    for (const { id } of this.present()) if (id !== this.#self.id) this.#send(id, message)
+    if (also !== undefined && isGone(member.status)) this.#send(also, message)
+    this.#rumours.set(member.id, 0)
+  }
+
+  /** Updates to pass on with a ping, the least told first; a target that is suspected hears it first (Lifeguard's buddy). */
+  #gossipFor(target: string): Array<Update> {
+    const limit = this.#config.retransmit * Math.ceil(Math.log2(this.#members.size + 1))
+    const updates = new Map<string, Update>()
+    const suspected = this.#members.get(target)
+    if (suspected !== undefined && suspected.status !== "alive") updates.set(target, wire(suspected))
+    for (const [id, told] of [...this.#rumours].sort((a, b) => a[1] - b[1])) {
+      if (updates.size >= 16) break
+      const member = this.#members.get(id)
+      if (member !== undefined) updates.set(id, wire(member))
+      if (member === undefined || told + 1 >= limit) this.#rumours.delete(id)
+      else this.#rumours.set(id, told + 1)
+    }
+    return [...updates.values()]
+  }
+
+  #state(answer: boolean): SwimMessage {
+    return { _tag: "State", updates: [...this.#members.values()].map(wire), answer }
+  }
+
+  #send(to: string, message: SwimMessage): void {
+    this.#out.push({ _tag: "Send", to, message })
+  }
+
+  #take(): Array<SwimOutput> {
+    const out = this.#out
+    this.#out = []
+    return out
+  }
+}
+
+const wire = ({ hash: _, ...update }: Member): Update => update

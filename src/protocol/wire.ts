@@ -1,0 +1,293 @@
+/**
+ * What crosses a connection, as positional arrays: encoded and decoded here, and only here. Decoders take whatever a
+ * peer sent and either return a well-formed message or throw `BadFrame`; nothing is applied from half a message.
+ */
+import type { Claim, Mode, NameEntry, Spec, Tomb } from "./claims.ts"
+import type { Delta } from "./replica.ts"
+import type { Status, SwimMessage, Update } from "./swim.ts"
+
+/** A peer sent something that is not a message of this protocol. */
+export class BadFrame extends Error {
+  override readonly name = "BadFrame"
+}
+
+/** Version of everything in this file, exchanged in the handshake. */
+export const PROTOCOL_VERSION = 1
+
+/** Frames of one connection are sorted by channel; a backend listens on its own. */
+export const Channel = { swim: 1, sync: 2, request: 3, call: 4 } as const
+
+// ---- checked reading
+
+const fail = (what: string): never => {
+  throw new BadFrame(`Expected ${what}`)
+}
+
+export const asArray = (u: unknown, length?: number): ReadonlyArray<unknown> =>
+  Array.isArray(u) && (length === undefined || u.length === length)
+    ? u
+    : fail(length === undefined ? "an array" : `an array of ${length}`)
+
+export const asText = (u: unknown): string => typeof u === "string" ? u : fail("a string")
+
+export const asCount = (u: unknown): number => Number.isSafeInteger(u) && (u as number) >= 0 ? u as number : fail("a count")
+
+export const asTexts = (u: unknown): ReadonlyArray<string> => asArray(u).map(asText)
+
+export const asFlag = (u: unknown): boolean => u === true || u === false ? u : fail("a boolean")
+
+const asIndexOf = <A>(all: ReadonlyArray<A>, u: unknown): A => all[asCount(u)] ?? fail("a known tag")
+
+// ---- claims
+
+const MODES: ReadonlyArray<Mode> = ["live", "prepared", "released", "adopted"]
+const RESTARTS = ["permanent", "transient", "temporary"] as const
+
+export const encodeSpec = (spec: Spec): ReadonlyArray<unknown> => [spec.type, spec.args, RESTARTS.indexOf(spec.restart)]
+
+export const decodeSpec = (u: unknown): Spec => {
+  const [type, args, restart] = asArray(u, 3)
+  return { type: asText(type), args, restart: asIndexOf(RESTARTS, restart) }
+}
+
+export const encodeClaim = (claim: Claim): ReadonlyArray<unknown> => [
+  claim.epoch,
+  claim.start,
+  claim.registrations,
+  MODES.indexOf(claim.mode),
+  claim.merged,
+  claim.continuity,
+  claim.spec === undefined ? null : encodeSpec(claim.spec),
+  claim.metadata ?? null,
+  claim.groups
+]
+
+export const decodeClaim = (u: unknown): Claim => {
+  const [epoch, start, registrations, mode, merged, continuity, spec, metadata, groups] = asArray(u, 9)
+  return {
+    epoch: asCount(epoch),
+    start: asCount(start),
+    registrations: asTexts(registrations),
+    mode: asIndexOf(MODES, mode),
+    merged: asTexts(merged),
+    continuity: asCount(continuity),
+    spec: spec === null ? undefined : decodeSpec(spec),
+    metadata: metadata ?? undefined,
+    groups: asTexts(groups)
+  }
+}
+
+const encodeTomb = (tomb: Tomb): ReadonlyArray<unknown> => [tomb.registrations, tomb.epoch]
+
+const decodeTomb = (u: unknown): Tomb => {
+  const [registrations, epoch] = asArray(u, 2)
+  return { registrations: asTexts(registrations), epoch: asCount(epoch) }
+}
+
+// ---- keys and values of the replicated structure
+
+/** Key of a name's entry in a section. */
+export const nameKey = (sworm: string, name: string): string => `n${sworm}\n${name}`
+
+/** Key under which a node says that it hosts a sworm. */
+export const swormKey = (sworm: string): string => `s${sworm}`
+
+/** The parts of a key; `undefined` for kinds of a later version, which are stored and passed on but not read. */
+export const parseKey = (
+  key: string
+):
+  | { readonly _tag: "Name"; readonly sworm: string; readonly name: string }
+  | { readonly _tag: "Sworm"; readonly sworm: string }
+  | undefined => {
+  if (key[0] === "s") return { _tag: "Sworm", sworm: key.slice(1) }
+  const cut = key.indexOf("\n")
+  return key[0] === "n" && cut > 0 ? { _tag: "Name", sworm: key.slice(1, cut), name: key.slice(cut + 1) } : undefined
+}
+
+const encodeValue = (key: string, value: unknown): unknown => {
+  if (value === undefined) return null
+  if (key[0] !== "n") return value
+  const { claim, tomb } = value as NameEntry
+  return [claim === undefined ? null : encodeClaim(claim), tomb === undefined ? null : encodeTomb(tomb)]
+}
+
+const decodeValue = (key: string, u: unknown): unknown => {
+  if (u === null) return undefined
+  if (key[0] === "s") return asTexts(u)
+  if (key[0] !== "n") return u
+  const [claim, tomb] = asArray(u, 2)
+  const entry: NameEntry = {
+    claim: claim === null ? undefined : decodeClaim(claim),
+    tomb: tomb === null ? undefined : decodeTomb(tomb)
+  }
+  return entry
+}
+
+// ---- replication
+
+export type SyncMessage =
+  /** One number for all I have; a peer that has the same answers nothing. */
+  | { readonly _tag: "Hash"; readonly hash: number }
+  /** All I have. `wants`: send me yours if you have anything that I lack. */
+  | {
+    readonly _tag: "Digest"
+    readonly versions: ReadonlyMap<string, number>
+    readonly synced: boolean
+    readonly floor: number
+    readonly wants: boolean
+  }
+  /** `complete`: nothing was cut off to bound the frame. */
+  | { readonly _tag: "Deltas"; readonly deltas: ReadonlyArray<Delta>; readonly complete: boolean; readonly floor: number }
+  /** Your section is stored here up to this version. */
+  | { readonly _tag: "Stored"; readonly version: number }
+  /** My copy is the same as yours: hashes agree. */
+  | { readonly _tag: "Same"; readonly hash: number }
+
+export const encodeSync = (message: SyncMessage): ReadonlyArray<unknown> => {
+  switch (message._tag) {
+    case "Hash":
+      return [0, message.hash]
+    case "Digest":
+      return [1, [...message.versions].flat(), message.synced, message.floor, message.wants]
+    case "Deltas":
+      return [
+        2,
+        message.deltas.map(({ entries, from, section, to }) => [
+          section,
+          from,
+          to,
+          entries.flatMap(([key, version, value]) => [key, version, encodeValue(key, value)])
+        ]),
+        message.complete,
+        message.floor
+      ]
+    case "Stored":
+      return [3, message.version]
+    case "Same":
+      return [4, message.hash]
+  }
+}
+
+export const decodeSync = (u: unknown): SyncMessage => {
+  const message = asArray(u)
+  switch (message[0]) {
+    case 0:
+      return { _tag: "Hash", hash: asCount(message[1]) }
+    case 1: {
+      const flat = asArray(message[1])
+      const versions = new Map<string, number>()
+      for (let i = 0; i < flat.length; i += 2) versions.set(asSection(flat[i]), asCount(flat[i + 1]))
+      return {
+        _tag: "Digest",
+        versions,
+        synced: asFlag(message[2]),
+        floor: asCount(message[3]),
+        wants: asFlag(message[4])
+      }
+    }
+    case 2:
+      return {
+        _tag: "Deltas",
+        deltas: asArray(message[1]).map(decodeDelta),
+        complete: asFlag(message[2]),
+        floor: asCount(message[3])
+      }
+    case 3:
+      return { _tag: "Stored", version: asCount(message[1]) }
+    case 4:
+      return { _tag: "Same", hash: asCount(message[1]) }
+    default:
+      return fail("a sync message")
+  }
+}
+
+const asSection = (u: unknown): string => {
+  const text = asText(u)
+  return /^\d{1,16}\/./s.test(text) ? text : fail("a section id")
+}
+
+const decodeDelta = (u: unknown): Delta => {
+  const [section, from, to, flat] = asArray(u, 4)
+  const items = asArray(flat)
+  const entries: Array<readonly [string, number, unknown]> = []
+  let last = asCount(from)
+  for (let i = 0; i < items.length; i += 3) {
+    const key = asText(items[i])
+    const version = asCount(items[i + 1])
+    if (version <= last) fail("rising versions")
+    last = version
+    entries.push([key, version, decodeValue(key, items[i + 2])])
+  }
+  if (asCount(to) < last) fail("a delta that ends at its last version")
+  return { section: asSection(section), from: asCount(from), to: asCount(to), entries }
+}
+
+// ---- membership
+
+const STATUSES: ReadonlyArray<Status> = ["alive", "leaving", "suspect", "dead", "left"]
+const OUTCOMES = ["answered", "refused", "silent"] as const
+
+const encodeUpdates = (updates: ReadonlyArray<Update>): ReadonlyArray<unknown> =>
+  updates.map((update) => [
+    update.id,
+    update.boot,
+    update.incarnation,
+    STATUSES.indexOf(update.status),
+    update.address,
+    update.synced,
+    Object.entries(update.labels).flat()
+  ])
+
+const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
+  asArray(u).map((item) => {
+    const [id, boot, incarnation, status, address, synced, labels] = asArray(item, 7)
+    const flat = asTexts(labels)
+    const record: Record<string, string> = Object.create(null)
+    for (let i = 0; i + 1 < flat.length; i += 2) record[flat[i]!] = flat[i + 1]!
+    return {
+      id: asText(id),
+      boot: asCount(boot),
+      incarnation: asCount(incarnation),
+      status: asIndexOf(STATUSES, status),
+      address: asText(address),
+      synced: asFlag(synced),
+      labels: { ...record }
+    }
+  })
+
+export const encodeSwim = (message: SwimMessage): ReadonlyArray<unknown> => {
+  switch (message._tag) {
+    case "Ping":
+      return [0, message.seq, encodeUpdates(message.updates)]
+    case "Ack":
+      return [1, message.seq, encodeUpdates(message.updates)]
+    case "PingReq":
+      return [2, message.seq, message.target]
+    case "Nack":
+      return [3, message.seq, OUTCOMES.indexOf(message.outcome)]
+    case "Gossip":
+      return [4, encodeUpdates(message.updates)]
+    case "State":
+      return [5, encodeUpdates(message.updates), message.answer]
+  }
+}
+
+export const decodeSwim = (u: unknown): SwimMessage => {
+  const message = asArray(u)
+  switch (message[0]) {
+    case 0:
+      return { _tag: "Ping", seq: asCount(message[1]), updates: decodeUpdates(message[2]) }
+    case 1:
+      return { _tag: "Ack", seq: asCount(message[1]), updates: decodeUpdates(message[2]) }
+    case 2:
+      return { _tag: "PingReq", seq: asCount(message[1]), target: asText(message[2]) }
+    case 3:
+      return { _tag: "Nack", seq: asCount(message[1]), outcome: asIndexOf(OUTCOMES, message[2]) }
+    case 4:
+      return { _tag: "Gossip", updates: decodeUpdates(message[1]) }
+    case 5:
+      return { _tag: "State", updates: decodeUpdates(message[1]), answer: asFlag(message[2]) }
+    default:
+      return fail("a membership message")
+  }
+}

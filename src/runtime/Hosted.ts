@@ -1,0 +1,124 @@
+/** A sworm as the machine sees it: implementations without their types, codecs made once per process type. */
+import { Context, Duration, type Effect, Exit, Schema } from "effect"
+import type { Rpc } from "effect/rpc"
+import type { HandoffAnswer } from "../Handoff.ts"
+import type { Placement } from "../Placement.ts"
+import type { RestartLimit } from "../protocol/restarts.ts"
+import type * as Process from "../Process.ts"
+
+/** Encodes to plain data and back; a failure is the text of what does not fit. */
+export interface PlainCodec {
+  readonly encode: (value: unknown) => Exit.Exit<unknown, unknown>
+  readonly decode: (data: unknown) => Exit.Exit<unknown, unknown>
+}
+
+export interface Message {
+  readonly tag: string
+  readonly make: (input: unknown) => unknown
+  readonly payload: PlainCodec
+  readonly success: PlainCodec
+  readonly error: PlainCodec
+}
+
+export interface HostedType {
+  readonly name: string
+  readonly args: PlainCodec
+  readonly state: PlainCodec
+  readonly hasState: boolean
+  readonly messages: ReadonlyMap<string, Message>
+  readonly options: ResolvedOptions
+  readonly implementation: ErasedImplementation | undefined
+  /** The services that its code was built with. */
+  readonly context: Context.Context<never>
+}
+
+// The implementations of all types of a sworm stand in one table; what each takes and gives was checked where it was
+// bound, by `Sworm.toLayer`. Here only `unknown` is left of it.
+export interface ErasedImplementation {
+  readonly init: (context: Process.InitContext<unknown, unknown>) => Effect.Effect<unknown, unknown>
+  readonly handlers: Readonly<
+    Record<string, (payload: unknown, self: Process.Self<unknown>) => Effect.Effect<unknown, unknown>>
+  >
+  readonly beginHandoff: ((self: Process.Self<unknown>) => Effect.Effect<HandoffAnswer<unknown>>) | undefined
+  readonly resolveConflict: ((mine: unknown, theirs: unknown) => unknown) | undefined
+  readonly stop: ((reason: Process.StopReason, self: Process.Self<unknown>) => Effect.Effect<void>) | undefined
+}
+
+export interface ResolvedOptions {
+  readonly restart: Process.Restart
+  readonly restartLimit: RestartLimit
+  readonly backoff: Process.ProcessOptions["backoff"]
+  readonly startTimeoutMs: number
+  readonly mailboxCapacity: number
+  readonly handoff: boolean
+}
+
+/** A sworm with what this node can run of it. */
+export interface Hosted {
+  readonly id: string
+  readonly types: ReadonlyMap<string, HostedType>
+  readonly placement: Placement
+  readonly redistribution: "active" | "passive"
+}
+
+export const resolveOptions = (...layers: ReadonlyArray<Process.ProcessOptions>): ResolvedOptions => {
+  const pick = <K extends keyof Process.ProcessOptions>(key: K): Process.ProcessOptions[K] => {
+    for (const layer of layers) if (layer[key] !== undefined) return layer[key]
+    return undefined
+  }
+  const limit = pick("restartLimit")
+  return {
+    restart: pick("restart") ?? "transient",
+    restartLimit: { max: limit?.max ?? 3, withinMs: Duration.toMillis(limit?.within ?? "5 seconds") },
+    backoff: pick("backoff"),
+    startTimeoutMs: Duration.toMillis(pick("startTimeout") ?? "30 seconds"),
+    mailboxCapacity: pick("mailboxCapacity") ?? 1024,
+    handoff: pick("handoff") ?? true
+  }
+}
+
+/** JSON-shaped data for any schema: what goes through it survives every wire and every store. */
+export const plainCodec = (schema: Schema.Top): PlainCodec => {
+  const codec = Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown>
+  return { encode: Schema.encodeUnknownExit(codec), decode: Schema.decodeUnknownExit(codec) }
+}
+
+const compileMessage = (rpc: Rpc.Any): Message => {
+  const { _tag, errorSchema, payloadSchema, successSchema } = rpc as Rpc.AnyWithProps
+  return {
+    tag: _tag,
+    make: (input) => payloadSchema.make(input as never),
+    payload: plainCodec(payloadSchema),
+    success: plainCodec(successSchema),
+    error: plainCodec(errorSchema)
+  }
+}
+
+/** Makes the codecs of a process type; `implementation` is missing where this node only calls. */
+export const compileType = (
+  type: Process.Any,
+  defaults: Process.ProcessOptions,
+  implementation: ErasedImplementation | undefined,
+  context: Context.Context<never> = Context.empty()
+): HostedType => ({
+  name: type.name,
+  args: plainCodec(type.args),
+  state: plainCodec(type.state),
+  hasState: type.state !== (Schema.Void as Schema.Top),
+  messages: new Map(type.protocol.map((rpc) => [rpc._tag, compileMessage(rpc)])),
+  options: resolveOptions(type.options, defaults),
+  implementation,
+  context
+})
+
+/** The text of a failure, for errors that people read. */
+export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
+  if (exit._tag === "Success") return ""
+  const reason = exit.cause.reasons[0]
+  const what = reason === undefined ? "interrupted" : reason._tag === "Fail"
+    ? reason.error
+    : reason._tag === "Die"
+    ? reason.defect
+    : "interrupted"
+  return what instanceof Error ? `${what.name}: ${what.message}` : typeof what === "string" ? what : String(what)
+}
