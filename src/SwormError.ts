@@ -130,27 +130,19 @@ export type CallFailure =
   /** The process type has no such message. */
   | "UnknownMessage"
 
+export const CallFailure: Schema.Literals<readonly ["NotRegistered", "MailboxFull", "Timeout", "OutcomeUnknown", "Crashed", "Stopped", "Reentrant", "Encoding", "UnknownMessage"]> = Schema.Literals(["NotRegistered", "MailboxFull", "Timeout", "OutcomeUnknown", "Crashed", "Stopped", "Reentrant", "Encoding", "UnknownMessage"])
+
 const CallErrorBase: ErrorClass<
   CallError,
   "CallError",
   {
     readonly name: typeof Schema.String
-    readonly reason: Schema.Codec<CallFailure>
+    readonly reason: typeof CallFailure
     readonly detail: typeof Schema.String
   }
 > = Schema.TaggedError<CallError>()("CallError", {
   name: Schema.String,
-  reason: Schema.Literals([
-    "NotRegistered",
-    "MailboxFull",
-    "Timeout",
-    "OutcomeUnknown",
-    "Crashed",
-    "Stopped",
-    "Reentrant",
-    "Encoding",
-    "UnknownMessage"
-  ]),
+  reason: CallFailure,
   detail: Schema.String
 })
 
@@ -178,16 +170,18 @@ export type TransportFailure =
   /** An address or option that cannot be used. */
   | "Configuration"
 
+export const TransportFailure: Schema.Literals<readonly ["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"]> = Schema.Literals(["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"])
+
 const TransportErrorBase: ErrorClass<
   TransportError,
   "TransportError",
   {
-    readonly reason: Schema.Codec<TransportFailure>
+    readonly reason: typeof TransportFailure
     readonly address: typeof Schema.String
     readonly detail: typeof Schema.String
   }
 > = Schema.TaggedError<TransportError>()("TransportError", {
-  reason: Schema.Literals(["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"]),
+  reason: TransportFailure,
   address: Schema.String,
   detail: Schema.String
 })

@@ -6,6 +6,7 @@ import type { Node } from "../../src/Node.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
 import { hash32, mix32 } from "../../src/protocol/hash.ts"
 import { bootOf, compareText, nodeOf, type SectionId, sectionId } from "../../src/protocol/ids.ts"
+import { seededRandom } from "../../src/protocol/random.ts"
 import { isGone, type Member as SwimMember, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
 import { Channel, decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
 import { TransportError } from "../../src/SwormError.ts"
@@ -168,16 +169,5 @@ export const make = Effect.fnUntraced(function*(
     dial
   }
 })
-
-/** Mulberry32: one generator per node, so that a seed gives one history. */
-const seededRandom = (seed: number): () => number => {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
 
 export const sectionOf = (member: SwimMember): SectionId => sectionId(member.id, member.boot)

@@ -77,7 +77,7 @@ export class Mover {
       Effect.mapError((error) => this.#failed(process, target, error.detail)),
       Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
     )
-    if (process.status !== "frozen") return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
+    if (!isFrozen(process)) return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
     yield* this.#handOver(process, claim, target, section, epoch)
     const withState = packed.withState
     publish(core.parts.moves, { sworm, name, from: node.id, to: target, epoch: prepared, withState })
@@ -337,6 +337,9 @@ export class Mover {
     return takeTheirs
   }
 }
+
+/** Asked anew: what was known before a wait is not known after it. */
+const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"
 
 // ---- wire forms
 

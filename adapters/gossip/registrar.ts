@@ -5,6 +5,7 @@
  */
 import { Deferred, Effect, Exit, Random } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
+import { rendezvous } from "../../src/Placement.ts"
 import { type Claim, type Spec, union } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
@@ -43,7 +44,9 @@ interface Registered {
 type Outcome = Exit.Exit<Registered, RegisterError>
 
 /** Try again: views differ for the moment, or a node could not be reached. */
-const AGAIN = "again"
+const AGAIN: "again" = "again"
+
+const again: Effect.Effect<typeof AGAIN> = Effect.succeed(AGAIN)
 
 const REGISTER_TIMEOUT_MS = 40_000
 const CHANGE_TIMEOUT_MS = 10_000
@@ -97,13 +100,13 @@ export class Registrar {
     const { members, node, replication, requests } = this.#core.parts
     const { metadata, name, spec, sworm } = registration
     const registrar = replication.synced ? this.#core.registrar(sworm, name) : undefined
-    if (registrar === undefined) return Effect.succeed(AGAIN)
+    if (registrar === undefined) return again
     const view = members.view().hash
     if (registrar === node.id) return this.#serve(view, reg, registration, node.section)
     const body = [view, reg, sworm, name, spec === undefined ? null : encodeSpec(spec), metadata ?? null, node.section]
     return requests.ask(registrar, Method.register, body, REGISTER_TIMEOUT_MS).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
-      Effect.catchTag("NoAnswer", () => Effect.succeed(AGAIN))
+      Effect.catchTag("NoAnswer", () => again)
     )
   }
 
@@ -160,7 +163,7 @@ export class Registrar {
   ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     return Effect.suspend(() => {
       const { members, replication } = this.#core.parts
-      if (!replication.synced || members.view().hash !== viewHash) return Effect.succeed(AGAIN)
+      if (!replication.synced || members.view().hash !== viewHash) return again
       const { name, sworm } = registration
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
@@ -266,9 +269,7 @@ export class Registrar {
     const { node, nowMs, processes, requests, stamps } = core.parts
     const candidates = core.candidates(sworm)
     const hosted = processes.hosted(sworm)
-    const target = spec === undefined ? nodeOf(caller) : hosted === undefined
-      ? candidates[0]?.id
-      : hosted.placement.pick(name, candidates)?.id
+    const target = spec === undefined ? nodeOf(caller) : (hosted?.placement ?? rendezvous).pick(name, candidates)?.id
     if (target === undefined) {
       return Effect.fail(new Unavailable({ operation: `register "${name}"`, detail: `no node hosts "${sworm}" now` }))
     }
@@ -278,7 +279,7 @@ export class Registrar {
     const body = [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null]
     return requests.ask(target, Method.start, body, START_TIMEOUT_MS).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
-      Effect.catchTag("NoAnswer", () => Effect.succeed(AGAIN))
+      Effect.catchTag("NoAnswer", () => again)
     )
   }
 
@@ -338,7 +339,9 @@ export class Registrar {
         return Effect.andThen(process.close("Superseded"), taken)
       })
     })
-    return Effect.suspend(() => core.exclusively(sworm, name, operation) ?? Effect.succeed(AGAIN))
+    return Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
+      core.exclusively(sworm, name, operation) ?? again
+    )
   }
 
   // ---- looking up
@@ -436,9 +439,9 @@ export class Registrar {
 
   /** R2, at the holder: a tomb for all registrations known takes the claim's place; the process stops. */
   #end(sworm: string, name: string): Effect.Effect<number | typeof AGAIN, NotRegistered> {
-    return Effect.suspend(() => {
+    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
       const core = this.#core
-      if (core.isBusy(sworm, name)) return Effect.succeed(AGAIN)
+      if (core.isBusy(sworm, name)) return again
       if (core.entry(sworm, name)?.claim === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
       const version = this.entomb(sworm, name)
       const process = core.parts.processes.get(sworm, name)
@@ -457,11 +460,16 @@ export class Registrar {
     return this.#core.writeTomb(sworm, name, { registrations, epoch: view.highestEpoch })
   }
 
-  #regroup(sworm: string, name: string, group: string, joins: boolean): Effect.Effect<number | typeof AGAIN, NotRegistered> {
-    return Effect.suspend(() => {
+  #regroup(
+    sworm: string,
+    name: string,
+    group: string,
+    joins: boolean
+  ): Effect.Effect<number | typeof AGAIN, NotRegistered> {
+    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
       const core = this.#core
       const { replication } = core.parts
-      if (core.isBusy(sworm, name)) return Effect.succeed(AGAIN)
+      if (core.isBusy(sworm, name)) return again
       const claim = core.entry(sworm, name)?.claim
       if (claim === undefined || claim.mode === "released") return Effect.fail(new NotRegistered({ sworm, name }))
       const member = claim.groups.includes(group)
@@ -490,6 +498,6 @@ const readOutcome = (u: unknown): Effect.Effect<Registered | typeof AGAIN, Regis
   if (kind === 0) {
     return Effect.succeed({ section: asText(first), version: asCount(version), epoch: asCount(epoch) })
   }
-  return kind === 1 ? Effect.fail(decodeRegisterError(first)) : Effect.succeed(AGAIN)
+  return kind === 1 ? Effect.fail(decodeRegisterError(first)) : again
 }
 

@@ -88,7 +88,7 @@ export class LocalProcess implements Self<unknown> {
   #context: Context.Context<never> | undefined
   #current: Envelope | undefined
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
-  #queue: Array<Envelope> = NO_MESSAGES
+  #queue: Array<Envelope> | undefined
   #restarts: RestartWindow | undefined
   #stopAfter = false
   #whenIdle: (() => void) | undefined
@@ -128,7 +128,7 @@ export class LocalProcess implements Self<unknown> {
   }
 
   get waiting(): number {
-    return this.#queue.length
+    return this.#queue?.length ?? 0
   }
 
   // ---- start and restart
@@ -198,18 +198,19 @@ export class LocalProcess implements Self<unknown> {
   }
 
   #enqueue(envelope: Envelope): void {
-    if (this.#queue.length >= this.type.options.mailboxCapacity) {
-      return envelope.answer(callError(this, "MailboxFull", `${this.#queue.length} messages wait already`))
+    const queue = this.#queue ??= []
+    if (queue.length >= this.type.options.mailboxCapacity) {
+      return envelope.answer(callError(this, "MailboxFull", `${queue.length} messages wait already`))
     }
-    if (this.#queue === NO_MESSAGES) this.#queue = []
-    this.#queue.push(envelope)
+    queue.push(envelope)
     if (envelope.from !== undefined) envelope.from.waitingFor = this
   }
 
   /** Does this process wait, directly or through others on this node, for the one that calls it? */
   #isCircle(from: LocalProcess | undefined): boolean {
     if (from === undefined) return false
-    let at: LocalProcess | undefined = this
+    if (from === this) return true
+    let at = this.waitingFor
     for (let hops = 0; at !== undefined && hops < 64; hops++) {
       if (at === from) return true
       at = at.waitingFor
@@ -220,8 +221,8 @@ export class LocalProcess implements Self<unknown> {
   /** The sender no longer waits: a waiting message is dropped, the one at hand interrupted. */
   cancel(envelope: Envelope): void {
     if (this.#current === envelope) return this.#fiber?.interruptUnsafe()
-    const at = this.#queue.indexOf(envelope)
-    if (at >= 0) this.#queue.splice(at, 1)
+    const at = this.#queue?.indexOf(envelope) ?? -1
+    if (at >= 0) this.#queue!.splice(at, 1)
   }
 
   #handle(envelope: Envelope): void {
@@ -264,13 +265,9 @@ export class LocalProcess implements Self<unknown> {
   #pump(): void {
     while (this.status === "running" && this.#current === undefined) {
       if (this.#stopAfter) return this.#owner.ended(this, "Ended", "")
-      const next = this.#queue.shift()
-      if (next === undefined) return
-      if (depth >= MAX_DEPTH) {
-        this.#queue.unshift(next)
-        return queueMicrotask(() => this.#pump())
-      }
-      this.#handle(next)
+      if (this.#queue === undefined || this.#queue.length === 0) return
+      if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#pump())
+      this.#handle(this.#queue.shift()!)
     }
   }
 
@@ -327,8 +324,8 @@ export class LocalProcess implements Self<unknown> {
 
   /** The messages that wait, taken out: whoever takes them sees that each is answered. */
   takeWaiting(): Array<Envelope> {
-    const waiting = this.#queue
-    this.#queue = NO_MESSAGES
+    const waiting = this.#queue ?? []
+    this.#queue = undefined
     for (const { from } of waiting) if (from !== undefined) from.waitingFor = undefined
     return waiting
   }
@@ -360,6 +357,3 @@ export class LocalProcess implements Self<unknown> {
     })
   }
 }
-
-const NO_MESSAGES: Array<Envelope> = []
-Object.freeze(NO_MESSAGES)

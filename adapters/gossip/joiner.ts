@@ -1,0 +1,58 @@
+/** How a node comes into the cluster (PROTOCOL R13): it looks for others, exchanges fully with a synced one, or forms. */
+import { Clock, Effect } from "effect"
+import { compareText } from "../../src/protocol/ids.ts"
+import type { MembershipDriver } from "./membership.ts"
+import type { ResolvedGossipOptions } from "./Options.ts"
+import type { Replication } from "./replication.ts"
+
+const STEP_MS = 25
+const WARMING_REDIAL_MS = 1000
+const EXCHANGE_MS = 200
+
+export const join = Effect.fnUntraced(function*(
+  members: MembershipDriver,
+  replication: Replication,
+  options: ResolvedGossipOptions
+) {
+  const clock = yield* Clock.Clock
+  const now = (): number => clock.currentTimeMillisUnsafe()
+  let looked = false
+  yield* Effect.forkScoped(
+    Effect.gen(function*() {
+      while (true) {
+        yield* members.dial
+        looked = true
+        yield* Effect.sleep(replication.synced ? options.redialIntervalMs : WARMING_REDIAL_MS)
+      }
+    })
+  )
+  let company = 0
+  let since = now()
+  let exchangedAt = 0
+  while (!replication.synced) {
+    const others = members.view().present.filter(({ id }) => id !== members.self().id)
+    if (others.length !== company || !looked) {
+      company = others.length
+      since = now()
+    }
+    const synced = others.filter((member) => member.synced)
+    if (synced.length > 0) {
+      if (now() - exchangedAt >= EXCHANGE_MS) {
+        exchangedAt = now()
+        for (const { id } of synced.slice(0, 3)) replication.catchUpWith(id)
+      }
+    } else if (now() - since >= options.formDelayMs && isLowest(members)) {
+      // nobody to learn from: epochs start at the wall clock, above any that an earlier cluster gave out
+      replication.floor = Math.max(replication.floor, now())
+      replication.synced = true
+      break
+    }
+    yield* Effect.sleep(STEP_MS)
+  }
+  members.announce({ synced: true })
+})
+
+const isLowest = (members: MembershipDriver): boolean => {
+  const self = members.self().id
+  return members.view().present.every(({ id }) => compareText(self, id) <= 0)
+}
