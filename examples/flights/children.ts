@@ -1,6 +1,7 @@
 /** The operating-system processes of the demo: started on a runtime each, and never left behind. */
 import { Deferred, Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
+import process from "node:process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import type { Runtime } from "../../scripts/runtimes.ts"
@@ -36,14 +37,15 @@ export const start = (
       })
       return { child, ended: ended(child) }
     }),
-    ({ child, ended }) => end(child, ended, "SIGTERM")
+    // the show is over: nothing to hand over to anybody
+    ({ child, ended }) => end(child, ended, "SIGKILL")
   ).pipe(Effect.flatMap(({ child, ended }) => {
     let all = 0
     let withState = 0
     const ready = Deferred.makeUnsafe<string, ChildFailed>()
     createInterface({ input: child.stdout! }).on("line", (line) => {
       const said = parse(line)
-      if (said["moved"] !== undefined) {
+      if (said["moved"] !== undefined)
         all++
         if (said["withState"] === true) withState++
       }

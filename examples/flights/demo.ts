@@ -173,7 +173,13 @@ const runDemo = Effect.gen(function*() {
       ...verdict,
       seconds: Math.round((performance.now() - startedAt) / 100) / 10
     }
-    return { result, children, placed, perSecond: Math.round(records.length / replayed) }
+    const rows = children.map(({ id, moved, runtime }) => ({
+      id,
+      runtime,
+      processes: placed.get(id) ?? 0,
+      moved: moved().all
+    }))
+    return { result, rows, perSecond: Math.round(records.length / replayed) }
   }).pipe(Effect.scoped, Effect.provide(driver))
 })
 
@@ -184,16 +190,17 @@ const same = (a: Totals, b: Totals): boolean =>
 const lost = (a: Totals, b: Totals): boolean =>
   a.departures + a.arrivals + a.flights < b.departures + b.arrivals + b.flights || same(a, nothing)
 
-const report = ({ children, perSecond, placed, result }: Effect.Success<typeof runDemo>): void => {
+const report = ({ perSecond, result, rows }: Effect.Success<typeof runDemo>): void => {
   if (flags.json) {
     const { killed, lostState, notAlive, ...plain } = result
     process.stdout.write(JSON.stringify(flags.kill ? { ...plain, killed, lostState, notAlive } : plain) + "\n")
     return
   }
   console.log("\nnode      runtime  version   processes  given away")
-  for (const { id, moved, runtime } of children) {
-    const row = [id.padEnd(8), runtime.name.padEnd(7), runtime.version.padEnd(8), String(placed.get(id) ?? 0).padStart(10)]
-    console.log([...row, String(moved().all).padStart(10)].join("  "))
+  for (const { id, moved, processes, runtime } of rows) {
+    const { name, version } = runtime
+    const numbers = [String(processes).padStart(10), String(moved).padStart(10)]
+    console.log([id.padEnd(8), name.padEnd(7), version.padEnd(8), ...numbers].join("  "))
   }
   const { failedCalls, lostState, moved, notAlive, processes, records, seconds, wrongTotals } = result
   const extra = flags.kill ? `, ${lostState} lost state, ${notAlive} not alive` : ""
