@@ -45,7 +45,7 @@ export const start = (
     const ready = Deferred.makeUnsafe<string, ChildFailed>()
     createInterface({ input: child.stdout! }).on("line", (line) => {
       const said = parse(line)
-      if (said["moved"] !== undefined)
+      if (said["moved"] !== undefined) {
         all++
         if (said["withState"] === true) withState++
       }

@@ -119,13 +119,24 @@ describe("rendezvous", () => {
         name
       ) => [name.slice(0, 8), place(name, three)])
     )
-    assert.deepStrictEqual(placed, {})
+    assert.deepStrictEqual(placed, {
+      "": "node-1",
+      a: "node-1",
+      visits: "node-3",
+      "user:1": "node-2",
+      "user:2": "node-2",
+      "user:3": "node-2",
+      "naïve": "node-1",
+      "日本語": "node-1",
+      "😀": "node-2",
+      xxxxxxxx: "node-2"
+    })
   })
 
   it("has a score that is fixed", () => {
     assert.strictEqual(score(0, 0), 0)
-    assert.strictEqual(score(1, 2), -1)
-    assert.strictEqual(score(hash32("visits"), hash32("node-1")), -1)
+    assert.strictEqual(score(1, 2), 232174035)
+    assert.strictEqual(score(hash32("visits"), hash32("node-1")), 1953070298)
   })
 
   it("answers undefined only for no members", () => {

@@ -101,7 +101,7 @@ const makeCluster = (harness: Harness): Effect.Effect<TestCluster, never, Scope.
           if (reliable) return counterClient(workers, name)
           const client = workers.client(Counter, name, { timeout: "1 second" })
           const repeated = Object.entries(client).map(([tag, method]) =>
-            [tag, (payload: never) => repeat((method as (payload: never) => Effect.Effect<unknown>)(payload))] as const
+            [tag, (payload: never) => repeat((method as (payload: never) => Effect.Effect<unknown, unknown>)(payload))] as const
           )
           return Object.fromEntries(repeated) as unknown as CounterClient
         }

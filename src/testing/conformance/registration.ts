@@ -63,7 +63,7 @@ const Unknown = Process.make("Unknown", { protocol: [Rpc.make("Get", { success: 
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(1, "a registered name is found, listed, and gone after unregister", ([a]) =>
     Effect.gen(function*() {
-      equal(yield* a.workers.registered, [], "names before")
+      yield* equal(yield* a.workers.registered, [], "names before")
       const ref = yield* a.workers.register("one", Counter, { start: 1 })
       yield* equal(ref.name, "one", "the ref's name")
       yield* equal(ref.sworm, "conformance/Workers", "the ref's sworm")
@@ -108,7 +108,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     Effect.gen(function*() {
       const ref = yield* a.workers.whereisOrRegister("shared@c", Counter, { start: 3 })
       for (const node of [a, b, c]) {
-        sameRef(yield* node.workers.whereisOrRegister("shared@c", Counter, { start: 4 }), ref, node.id)
+        yield* sameRef(yield* node.workers.whereisOrRegister("shared@c", Counter, { start: 4 }), ref, node.id)
       }
       yield* equal(yield* b.counter("shared@c").Get(), 3, "the state")
     })),
@@ -244,7 +244,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           )
         }
         yield* a.workers.register(`call@${home}`, Starter, { init: "call", text: "base@a" })
-        equal(yield* a.workers.client(Starter, `call@${home}`).Get(), "5", "what init was answered")
+        yield* equal(yield* a.workers.client(Starter, `call@${home}`).Get(), "5", "what init was answered")
         yield* a.workers.register(`register@${home}`, Starter, { init: "register", text: `child-${home}@b` })
         yield* equal(yield* a.counter(`child-${home}@b`).Get(), 3, "what init registered")
       }

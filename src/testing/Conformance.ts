@@ -1,0 +1,21 @@
+/**
+ * What a backend must keep, as cases without a test runner: give a harness that starts its nodes, and run each case with
+ * the runner you like.
+ */
+import type { ConformanceCase } from "./conformance/Harness.ts"
+import { cases as registration } from "./conformance/registration.ts"
+
+export { ConformanceFailure } from "./conformance/check.ts"
+export {
+  type BackendNode,
+  type BackendServices,
+  type Capability,
+  type ConformanceCase,
+  type Harness,
+  type Missing,
+  skipReason,
+  type StartOptions
+} from "./conformance/Harness.ts"
+
+/** Every case; those with `slow` take many seconds each. */
+export const cases: ReadonlyArray<ConformanceCase> = [...registration]

@@ -1,0 +1,144 @@
+// H21: a call is executed at most once however often it arrives, and its answer moves along with the process.
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { CallTable } from "../../src/protocol/calls.ts"
+import { int, list } from "./support.ts"
+
+const caller = "7/a"
+
+describe("CallTable", () => {
+  it("[H21] tells a new call from a repeated one, running or answered", () => {
+    const table = new CallTable()
+    assert.isUndefined(table.receive(caller, 1, "p", 100))
+    assert.deepStrictEqual(table.receive(caller, 1, "p", 100), { _tag: "Running", process: "p", deadlineMs: 100 })
+    table.answer(caller, 1, "done")
+    const answered = { _tag: "Answered", process: "p", deadlineMs: 100, reply: "done" } as const
+    assert.deepStrictEqual(table.receive(caller, 1, "p", 100), answered)
+    assert.deepStrictEqual(table.receive(caller, 1, "p", 999), answered)
+    assert.strictEqual(table.size, 1)
+  })
+
+  it("keeps callers apart, two boots of one node included", () => {
+    const table = new CallTable()
+    assert.isUndefined(table.receive("7/a", 1, "p", 100))
+    assert.isUndefined(table.receive("8/a", 1, "p", 100))
+    assert.isUndefined(table.receive("7/b", 1, "p", 100))
+    table.answer("8/a", 1, "of 8/a")
+    assert.strictEqual(table.receive("7/a", 1, "p", 100)?._tag, "Running")
+    assert.strictEqual(table.receive("8/a", 1, "p", 100)?._tag, "Answered")
+    assert.strictEqual(table.size, 3)
+  })
+
+  it("remembers an answer of undefined", () => {
+    const table = new CallTable()
+    table.receive(caller, 1, "p", 100)
+    table.answer(caller, 1, undefined)
+    assert.strictEqual(table.receive(caller, 1, "p", 100)?._tag, "Answered")
+  })
+
+  it("takes no answer to a call that it doesn't know", () => {
+    const table = new CallTable()
+    table.answer(caller, 1, "stray")
+    table.receive(caller, 2, "p", 100)
+    table.answer(caller, 1, "stray")
+    assert.strictEqual(table.size, 1)
+    assert.isUndefined(table.receive(caller, 1, "p", 100))
+  })
+
+  it("executes a call again that it was told to forget, and only that one", () => {
+    const table = new CallTable()
+    table.receive(caller, 1, "p", 100)
+    table.receive(caller, 2, "p", 100)
+    table.forget(caller, 1)
+    table.forget(caller, 9)
+    table.forget("1/nobody", 1)
+    assert.isUndefined(table.receive(caller, 1, "p", 100))
+    assert.strictEqual(table.receive(caller, 2, "p", 100)?._tag, "Running")
+  })
+
+  it("drops answers below the floor, of that caller alone, and nothing that still runs", () => {
+    const table = new CallTable()
+    for (const seq of [1, 2, 3, 4]) table.receive(caller, seq, "p", 100)
+    table.receive("7/b", 1, "p", 100)
+    for (const seq of [1, 3, 4]) table.answer(caller, seq, seq)
+    table.answer("7/b", 1, 1)
+    table.settleBelow(caller, 4)
+    table.settleBelow("1/nobody", 4)
+    assert.strictEqual(table.size, 3)
+    assert.strictEqual(table.receive(caller, 2, "p", 100)?._tag, "Running")
+    assert.strictEqual(table.receive(caller, 4, "p", 100)?._tag, "Answered")
+    assert.strictEqual(table.receive("7/b", 1, "p", 100)?._tag, "Answered")
+  })
+
+  it("expires what nobody waits for any more: after the deadline, not at it", () => {
+    const table = new CallTable()
+    table.receive(caller, 1, "p", 100)
+    table.receive(caller, 2, "p", 200)
+    table.answer(caller, 1, "x")
+    table.answer(caller, 2, "y")
+    table.expire(100)
+    assert.strictEqual(table.size, 2)
+    table.expire(101)
+    assert.strictEqual(table.size, 1)
+    assert.strictEqual(table.receive(caller, 2, "p", 200)?._tag, "Answered")
+    table.expire(1000)
+    assert.strictEqual(table.size, 0)
+  })
+
+  it("[H21] extracts the answers of one process; absorbed elsewhere, they answer repeated calls", () => {
+    const source = new CallTable()
+    for (const seq of [1, 2, 3]) source.receive(caller, seq, seq === 3 ? "other" : "p", 100 + seq)
+    source.receive("7/b", 9, "p", 500)
+    source.receive("7/b", 10, "p", 500)
+    for (const seq of [1, 2, 3]) source.answer(caller, seq, `reply ${seq}`)
+    source.answer("7/b", 9, ["b"])
+    const moved = source.extract("p")
+    assert.deepStrictEqual(moved, [
+      { caller, seq: 1, deadlineMs: 101, reply: "reply 1" },
+      { caller, seq: 2, deadlineMs: 102, reply: "reply 2" },
+      { caller: "7/b", seq: 9, deadlineMs: 500, reply: ["b"] }
+    ])
+    const target = new CallTable()
+    target.absorb("p", moved)
+    assert.deepStrictEqual(target.receive(caller, 2, "p", 102), {
+      _tag: "Answered",
+      process: "p",
+      deadlineMs: 102,
+      reply: "reply 2"
+    })
+    assert.isUndefined(target.receive(caller, 3, "other", 103), "another process's answer stays where that is")
+    assert.isUndefined(target.receive("7/b", 10, "p", 500), "a call that was never executed is executed")
+    assert.deepStrictEqual(target.extract("p"), moved)
+    assert.strictEqual(source.extract("p").length, 3, "the source still answers if the move fails")
+  })
+
+  it.prop(
+    "[H21] under any arrivals, moves there and back, repeats and answers, nothing is executed twice",
+    [list(Schema.Struct({ what: Schema.Literals(["call", "answer", "move"]), seq: int(1, 6), who: int(0, 1) }), 0, 60)],
+    ([steps]) => {
+      const tables = [new CallTable(), new CallTable()] as const
+      let at = 0
+      const executed = new Map<string, number>()
+      const answers = new Map<string, unknown>()
+      for (const [step, { seq, what, who }] of steps.entries()) {
+        const from = `7/${who}`
+        const key = `${from} ${seq}`
+        const table = tables[at]!
+        if (what === "call") {
+          const known = table.receive(from, seq, "p", 1000)
+          if (known === undefined) executed.set(key, (executed.get(key) ?? 0) + 1)
+          else if (known._tag === "Answered") assert.strictEqual(known.reply, answers.get(key))
+          else assert.isFalse(answers.has(key))
+        } else if (what === "answer" && executed.has(key) && !answers.has(key)) {
+          answers.set(key, step)
+          table.answer(from, seq, step)
+        } else if (what === "move" && answers.size === executed.size) {
+          // a frozen process has no call at hand
+          tables[1 - at]!.absorb("p", table.extract("p"))
+          at = 1 - at
+        }
+      }
+      for (const [key, times] of executed) assert.strictEqual(times, 1, key)
+    }
+  )
+})
