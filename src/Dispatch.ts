@@ -2,7 +2,7 @@
  * A message's way to its process: local at once, remote by frame, waiting while it moves. A call is numbered once and
  * keeps its number through every retry, so the holder executes it at most once (PROTOCOL H21).
  */
-import { Clock, Context, Duration, Effect, Exit, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Metric, type Scope } from "effect"
 import { CallTable } from "./protocol/calls.ts"
 import { msgpack } from "./protocol/codec.ts"
 import { nodeOf, type SectionId } from "./protocol/ids.ts"
@@ -25,8 +25,11 @@ export interface Location {
 export interface Directory {
   /** What this node knows; no message. */
   readonly find: (sworm: string, name: string) => Location | undefined
-  /** Asks the name's registrar where this node knows nothing. */
-  readonly locate: (sworm: string, name: string) => Effect.Effect<Location | undefined>
+  /**
+   * Looks further where `find` knows nothing: `"moving"` when the name is registered, or may be, but nobody can be
+   * called for it just now; `undefined` only when it is not registered.
+   */
+  readonly locate: (sworm: string, name: string) => Effect.Effect<Location | "moving" | undefined>
   /** Done at the next change of the name. */
   readonly changed: (sworm: string, name: string) => Effect.Effect<void>
 }
@@ -87,20 +90,31 @@ interface Pending {
 
 const DEFAULT_TIMEOUT_MS = 5000
 const RETRY_MS = 50
+/** How often a cast is sent on by nodes that no longer have its process. */
+const MAX_HOPS = 3
 
-export const make = Effect.fnUntraced(function*(
+const droppedCasts = Metric.counter("sworm_casts_dropped", {
+  description: "Casts that reached a node without their process, which knew of no other node to send them on to"
+})
+
+/** Takes messages, now or once it serves. */
+const isOpen = ({ status }: LocalProcess): boolean => status !== "closed" && status !== "starting"
+
+export const make = Effect.fnUntraced(function* (
   node: { readonly id: string; readonly section: SectionId },
   transport: Transport,
   processes: LocalProcesses,
   directory: Directory
 ): Effect.fn.Return<Dispatch, never, Scope.Scope> {
   const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
   const pending = new Map<number, Pending>()
   const calls = new CallTable()
   const running = new Map<string, () => void>()
   let lastSeq = 0
 
-  const callError = (name: string, reason: CallFailure, detail = ""): CallError => new CallError({ name, reason, detail })
+  const callError = (name: string, reason: CallFailure, detail = ""): CallError =>
+    new CallError({ name, reason, detail })
 
   const send = (to: string, body: ReadonlyArray<unknown>): boolean =>
     transport.send(to, Channel.call, msgpack.encode(body), "user")
@@ -196,7 +210,7 @@ export const make = Effect.fnUntraced(function*(
       })
     })
 
-  const callRemote = Effect.fnUntraced(function*(
+  const callRemote = Effect.fnUntraced(function* (
     sworm: string,
     name: string,
     message: Message,
@@ -209,17 +223,23 @@ export const make = Effect.fnUntraced(function*(
     const seq = ++lastSeq
     let sentTo: Location | undefined
     let missed: string | undefined
-    const attempts = Effect.gen(function*(): Effect.fn.Return<unknown, unknown> {
+    const attempts = Effect.gen(function* (): Effect.fn.Return<unknown, unknown> {
       while (true) {
         const remaining = deadline - clock.currentTimeMillisUnsafe()
         const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+        if (at === "moving") {
+          yield* Effect.raceFirst(directory.changed(sworm, name), Effect.sleep(RETRY_MS))
+          continue
+        }
         if (sentTo !== undefined && at?.continuity !== sentTo.continuity) {
           // the process that may have executed the call is gone, and nobody remembers for it
           return yield* Effect.fail(callError(name, "OutcomeUnknown", "its process was lost with the call under way"))
         }
         if (at === undefined) return yield* Effect.fail(callError(name, "NotRegistered"))
         const here = at.section === node.section ? processes.get(sworm, name) : undefined
-        if (here !== undefined && sentTo === undefined) return yield* callLocal(here, message, payload, from, remaining)
+        if (here !== undefined && isOpen(here) && sentTo === undefined) {
+          return yield* callLocal(here, message, payload, from, remaining)
+        }
         const attempt = `${at.section}@${at.epoch}`
         if (at.section === node.section || attempt === missed) {
           // what this node knows is not what is: wait for news, but not only for them
@@ -256,7 +276,11 @@ export const make = Effect.fnUntraced(function*(
 
   // ---- remote, the holder's side
 
-  const encodeExit = (name: string, message: Message, exit: Exit.Exit<unknown, unknown>): readonly [number, unknown] => {
+  const encodeExit = (
+    name: string,
+    message: Message,
+    exit: Exit.Exit<unknown, unknown>
+  ): readonly [number, unknown] => {
     if (exit._tag === "Success") {
       const encoded = message.success.encode(exit.value)
       return encoded._tag === "Success" ? [SUCCESS, encoded.value] : [CALL_ERROR, ["Encoding", describe(encoded)]]
@@ -332,7 +356,7 @@ export const make = Effect.fnUntraced(function*(
         calls.settleBelow(caller, asCount(frame[2]))
         const process = processes.get(asText(frame[3]), asText(frame[4]))
         const deadlineMs = clock.currentTimeMillisUnsafe() + asCount(frame[7])
-        if (process === undefined || process.status === "closed" || process.status === "starting") {
+        if (process === undefined || !isOpen(process)) {
           return reply(caller, seq, NOT_HERE, null)
         }
         return deliver(process, { caller, seq, tag: asText(frame[5]), payload: frame[6], deadlineMs })
@@ -344,9 +368,19 @@ export const make = Effect.fnUntraced(function*(
       case CANCEL:
         return running.get(`${caller}:${asCount(frame[1])}`)?.()
       case CAST: {
-        const process = processes.get(asText(frame[1]), asText(frame[2]))
-        if (process !== undefined) {
-          deliver(process, { caller, seq: undefined, tag: asText(frame[3]), payload: frame[4], deadlineMs: 0 })
+        const sworm = asText(frame[1])
+        const name = asText(frame[2])
+        const process = processes.get(sworm, name)
+        if (process !== undefined && isOpen(process)) {
+          return deliver(process, { caller, seq: undefined, tag: asText(frame[3]), payload: frame[4], deadlineMs: 0 })
+        }
+        // it has moved on since the sender looked: so does the message
+        const at = directory.find(sworm, name)
+        const hops = asCount(frame[5])
+        if (at !== undefined && at.section !== node.section && hops > 0) {
+          send(nodeOf(at.section), [CAST, sworm, name, frame[3], frame[4], hops - 1])
+        } else {
+          Effect.runForkWith(context)(Metric.update(droppedCasts, 1))
         }
         return
       }
@@ -382,24 +416,42 @@ export const make = Effect.fnUntraced(function*(
         ? DEFAULT_TIMEOUT_MS
         : Duration.toMillis(Duration.fromInputUnsafe(options.timeout))
       const process = processes.get(sworm, name)
-      if (process !== undefined && process.status !== "closed" && process.status !== "starting") {
+      if (process !== undefined && isOpen(process)) {
         return callLocal(process, message, payload, from, timeoutMs)
       }
       return callRemote(sworm, name, message, payload, from, clock.currentTimeMillisUnsafe() + timeoutMs)
     })
 
-  const cast: Dispatch["cast"] = Effect.fnUntraced(function*(sworm, _type, name, message, payload) {
-    const process = processes.get(sworm, name)
+  const cast: Dispatch["cast"] = Effect.fnUntraced(function* (sworm, _type, name, message, payload) {
     const encoded = message.payload.encode(payload)
     if (encoded._tag === "Failure") return yield* Effect.fail(callError(name, "Encoding", describe(encoded)))
-    if (process !== undefined && process.status !== "closed") {
-      const forwarded: Forwarded = { caller: node.section, seq: undefined, tag: message.tag, payload: encoded.value, deadlineMs: 0 }
-      process.receive({ message, payload, from: undefined, answer: () => {}, forward: () => forwarded })
-      return true
+    const deadline = clock.currentTimeMillisUnsafe() + DEFAULT_TIMEOUT_MS
+    while (clock.currentTimeMillisUnsafe() < deadline) {
+      const process = processes.get(sworm, name)
+      if (process !== undefined && isOpen(process)) {
+        process.receive({
+          message,
+          payload,
+          from: undefined,
+          answer: () => {},
+          forward: () => ({
+            caller: node.section,
+            seq: undefined,
+            tag: message.tag,
+            payload: encoded.value,
+            deadlineMs: 0
+          })
+        })
+        return true
+      }
+      const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+      if (at === undefined) return false
+      if (at !== "moving" && at.section !== node.section) {
+        return send(nodeOf(at.section), [CAST, sworm, name, message.tag, encoded.value, MAX_HOPS])
+      }
+      yield* Effect.raceFirst(directory.changed(sworm, name), Effect.sleep(RETRY_MS))
     }
-    const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
-    if (at === undefined || at.section === node.section) return false
-    return send(nodeOf(at.section), [CAST, sworm, name, message.tag, encoded.value])
+    return false
   })
 
   const adopt: Dispatch["adopt"] = (process, forwarded) => {

@@ -31,7 +31,7 @@ export interface NodeOptions {
 
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
-const randomSuffix: Effect.Effect<string> = Effect.gen(function*() {
+const randomSuffix: Effect.Effect<string> = Effect.gen(function* () {
   let suffix = ""
   for (let i = 0; i < 8; i++) suffix += BASE32[yield* Random.nextIntBetween(0, 31)]
   return suffix
@@ -43,7 +43,7 @@ const checkId = (id: string): Effect.Effect<string, InvalidInput> =>
     : Effect.fail(new InvalidInput({ what: "node id", detail: `"${id}" is not 1 to 128 visible ASCII characters` }))
 
 /** Makes the identity of this run; fails when the id or the cluster's name cannot be used. */
-export const make = Effect.fnUntraced(function*(options: NodeOptions = {}): Effect.fn.Return<Node, InvalidInput> {
+export const make = Effect.fnUntraced(function* (options: NodeOptions = {}): Effect.fn.Return<Node, InvalidInput> {
   const id = yield* checkId(options.id ?? `${options.host ?? "node"}-${yield* randomSuffix}`)
   const cluster = yield* checkId(options.cluster ?? "default")
   const boot = yield* Clock.currentTimeMillis

@@ -1,5 +1,5 @@
 /** Strategies that pick a name's home: pure functions of the name and of the members that can host it. */
-import { hash32, rendezvous as pick, HASH_ID } from "./protocol/hash.ts"
+import { hash32, HASH_ID, rendezvous as pick } from "./protocol/hash.ts"
 
 /** A member that placement may choose: alive, synced, hosting the sworm. */
 export interface Candidate {

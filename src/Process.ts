@@ -172,8 +172,7 @@ export type Client<Rpcs extends Rpc.Any, E> = {
 }
 
 /** A message without a payload takes no argument; one whose fields are all optional may leave it out. */
-export type PayloadArgument<R extends Rpc.Any> = void extends Rpc.PayloadConstructor<R>
-  ? readonly [payload?: undefined]
+export type PayloadArgument<R extends Rpc.Any> = void extends Rpc.PayloadConstructor<R> ? readonly [payload?: undefined]
   : Record<never, never> extends Rpc.PayloadConstructor<R> ? readonly [payload?: Rpc.PayloadConstructor<R>]
   : readonly [payload: Rpc.PayloadConstructor<R>]
 

@@ -1,7 +1,7 @@
 /** Starts processes where placement says, restarts them, and stops them. */
 import { Context, type Effect, type Scope, type Stream } from "effect"
 import type { Hosted } from "./runtime/Hosted.ts"
-import type { ProcessRef, NotRegistered, RegisterError, Unavailable } from "./SwormError.ts"
+import type { NotRegistered, ProcessRef, RegisterError, Unavailable } from "./SwormError.ts"
 import type { Restart } from "./Process.ts"
 
 /** What a process is started from. */

@@ -5,7 +5,14 @@ import { type CallOptions, Dispatch } from "./Dispatch.ts"
 import * as Placement from "./Placement.ts"
 import type * as Process from "./Process.ts"
 import { Registry, type RegistryChange } from "./Registry.ts"
-import { compileType, describe, type ErasedImplementation, type Hosted, type HostedType, type Message } from "./runtime/Hosted.ts"
+import {
+  compileType,
+  describe,
+  type ErasedImplementation,
+  type Hosted,
+  type HostedType,
+  type Message
+} from "./runtime/Hosted.ts"
 import { Supervisor } from "./Supervisor.ts"
 import {
   CallError,
@@ -134,7 +141,9 @@ export interface ServiceClass<in out Self, in out Id extends string, in out P ex
   /** Binds what a process type does. Its handlers may use the sworm itself, and their process's scope. */
   readonly toLayer: <
     Q extends P,
-    H extends Process.Handlers<Q["state"]["Type"], RpcsOf<Q>, never> | Process.Handlers<Q["state"]["Type"], RpcsOf<Q>, unknown>,
+    H extends
+      | Process.Handlers<Q["state"]["Type"], RpcsOf<Q>, never>
+      | Process.Handlers<Q["state"]["Type"], RpcsOf<Q>, unknown>,
     EI = never,
     RI = never
   >(
@@ -167,50 +176,49 @@ const boundKey = (sworm: string, type: string): Context.Service<Bound, Bound> =>
  * export class Counters extends Sworm.Service<Counters>()("Counters", { processes: [Counter] }) {}
  * ```
  */
-export const Service =
-  <Self>() =>
-  <const Id extends string, const Processes extends ReadonlyArray<Process.Any>>(
-    id: Id,
-    options: SwormOptions<Processes>
-  ): ServiceClass<Self, Id, Processes[number]> => {
-    const tag = Context.Service<Self, SwormClient<Processes[number]>>()(id)
-    const clientTypes = new Map(options.processes.map((type) => [type.name, compileType(type, options, undefined)]))
-    const makeClient = Effect.gen(function*() {
-      const client: unknown = clientOf(id, clientTypes, yield* Registry, yield* Supervisor, yield* Dispatch)
-      return client as SwormClient<Processes[number]>
-    })
-    const host = Effect.gen(function*() {
-      const client = yield* makeClient
-      const supervisor = yield* Supervisor
-      const services = yield* Effect.context<never>()
-      const types = new Map<string, HostedType>()
-      for (const type of options.processes) {
-        const { context, implementation } = Context.getUnsafe(services, boundKey(id, type.name))
-        const provided = Context.add(context, tag, client) as Context.Context<never>
-        types.set(type.name, compileType(type, options, implementation, provided))
-      }
-      const hosted: Hosted = {
-        id,
-        types,
-        placement: options.placement ?? Placement.rendezvous,
-        redistribution: options.redistribution ?? "active"
-      }
-      yield* supervisor.host(hosted)
-      return client
-    })
-    const toLayer = (
-      type: Process.Any,
-      implementation: ErasedImplementation
-    ): Layer.Layer<never, never, never> =>
-      Layer.effect(boundKey(id, type.name))(
-        Effect.map(Effect.context<never>(), (context) => ({ implementation, context }))
-      ) as unknown as Layer.Layer<never>
-    return Object.assign(tag, {
-      layer: Layer.effect(tag)(host),
-      layerClient: Layer.effect(tag)(makeClient),
-      toLayer
-    }) as unknown as ServiceClass<Self, Id, Processes[number]>
-  }
+export const Service = <Self>() =>
+<const Id extends string, const Processes extends ReadonlyArray<Process.Any>>(
+  id: Id,
+  options: SwormOptions<Processes>
+): ServiceClass<Self, Id, Processes[number]> => {
+  const tag = Context.Service<Self, SwormClient<Processes[number]>>()(id)
+  const clientTypes = new Map(options.processes.map((type) => [type.name, compileType(type, options, undefined)]))
+  const makeClient = Effect.gen(function* () {
+    const client: unknown = clientOf(id, clientTypes, yield* Registry, yield* Supervisor, yield* Dispatch)
+    return client as SwormClient<Processes[number]>
+  })
+  const host = Effect.gen(function* () {
+    const client = yield* makeClient
+    const supervisor = yield* Supervisor
+    const services = yield* Effect.context<never>()
+    const types = new Map<string, HostedType>()
+    for (const type of options.processes) {
+      const { context, implementation } = Context.getUnsafe(services, boundKey(id, type.name))
+      const provided = Context.add(context, tag, client) as Context.Context<never>
+      types.set(type.name, compileType(type, options, implementation, provided))
+    }
+    const hosted: Hosted = {
+      id,
+      types,
+      placement: options.placement ?? Placement.rendezvous,
+      redistribution: options.redistribution ?? "active"
+    }
+    yield* supervisor.host(hosted)
+    return client
+  })
+  const toLayer = (
+    type: Process.Any,
+    implementation: ErasedImplementation
+  ): Layer.Layer<never, never, never> =>
+    Layer.effect(boundKey(id, type.name))(
+      Effect.map(Effect.context<never>(), (context) => ({ implementation, context }))
+    ) as unknown as Layer.Layer<never>
+  return Object.assign(tag, {
+    layer: Layer.effect(tag)(host),
+    layerClient: Layer.effect(tag)(makeClient),
+    toLayer
+  }) as unknown as ServiceClass<Self, Id, Processes[number]>
+}
 
 // ---- the client, without the types of what it carries
 
@@ -260,10 +268,13 @@ const clientOf = (
       }))
 
   const whereisOrRegister: ErasedClient["register"] = (name, type, args, options) =>
-    Effect.flatMap(registry.whereis(sworm, name), (found) =>
-      Option.isSome(found)
-        ? Effect.succeed(found.value)
-        : Effect.catchTag(register(name, type, args, options), "NameTaken", ({ ref }) => Effect.succeed(ref)))
+    Effect.flatMap(
+      registry.whereis(sworm, name),
+      (found) =>
+        Option.isSome(found)
+          ? Effect.succeed(found.value)
+          : Effect.catchTag(register(name, type, args, options), "NameTaken", ({ ref }) => Effect.succeed(ref))
+    )
 
   /** The compiled type and message, and the payload as its schema makes it. */
   const prepare = (
@@ -287,12 +298,16 @@ const clientOf = (
     })
 
   const call = (type: Process.Any, name: string, tag: string, input: unknown, options?: CallOptions) =>
-    Effect.flatMap(prepare(type, name, tag, input), ({ known, message, payload }) =>
-      dispatch.call(sworm, known, name, message, payload, options))
+    Effect.flatMap(
+      prepare(type, name, tag, input),
+      ({ known, message, payload }) => dispatch.call(sworm, known, name, message, payload, options)
+    )
 
   const cast = (type: Process.Any, name: string, tag: string, input: unknown) =>
-    Effect.flatMap(prepare(type, name, tag, input), ({ known, message, payload }) =>
-      dispatch.cast(sworm, known, name, message, payload))
+    Effect.flatMap(
+      prepare(type, name, tag, input),
+      ({ known, message, payload }) => dispatch.cast(sworm, known, name, message, payload)
+    )
 
   const client = (type: Process.Any, name: string, options?: CallOptions) => {
     const methods: Record<string, (payload: unknown) => Effect.Effect<unknown, unknown>> = {}
@@ -305,7 +320,7 @@ const clientOf = (
   const members = (group: string) => registry.members(sworm, group)
 
   const publish = (type: Process.Any, group: string, tag: string, input: unknown) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       let sent = 0
       for (const { name } of yield* members(group)) if (yield* cast(type, name, tag, input)) sent++
       return sent

@@ -130,7 +130,29 @@ export type CallFailure =
   /** The process type has no such message. */
   | "UnknownMessage"
 
-export const CallFailure: Schema.Literals<readonly ["NotRegistered", "MailboxFull", "Timeout", "OutcomeUnknown", "Crashed", "Stopped", "Reentrant", "Encoding", "UnknownMessage"]> = Schema.Literals(["NotRegistered", "MailboxFull", "Timeout", "OutcomeUnknown", "Crashed", "Stopped", "Reentrant", "Encoding", "UnknownMessage"])
+export const CallFailure: Schema.Literals<
+  readonly [
+    "NotRegistered",
+    "MailboxFull",
+    "Timeout",
+    "OutcomeUnknown",
+    "Crashed",
+    "Stopped",
+    "Reentrant",
+    "Encoding",
+    "UnknownMessage"
+  ]
+> = Schema.Literals([
+  "NotRegistered",
+  "MailboxFull",
+  "Timeout",
+  "OutcomeUnknown",
+  "Crashed",
+  "Stopped",
+  "Reentrant",
+  "Encoding",
+  "UnknownMessage"
+])
 
 const CallErrorBase: ErrorClass<
   CallError,
@@ -170,7 +192,9 @@ export type TransportFailure =
   /** An address or option that cannot be used. */
   | "Configuration"
 
-export const TransportFailure: Schema.Literals<readonly ["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"]> = Schema.Literals(["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"])
+export const TransportFailure: Schema.Literals<
+  readonly ["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"]
+> = Schema.Literals(["Listen", "Refused", "Timeout", "Handshake", "Closed", "Self", "Configuration"])
 
 const TransportErrorBase: ErrorClass<
   TransportError,

@@ -3,7 +3,7 @@
  * R6 and R7 through the mover. The claim is written where the process is started, nowhere else.
  */
 import { Effect } from "effect"
-import { type Claim, type Decision, decide, type Standing, union } from "../../src/protocol/claims.ts"
+import { type Claim, decide, type Decision, type Standing, union } from "../../src/protocol/claims.ts"
 import { nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type Core, keyOf } from "./core.ts"
@@ -86,7 +86,8 @@ export class Caretaker {
     const hosted = processes.hosted(sworm)
     if (hosted !== undefined) return this.#core.home(hosted, name)?.id === node.id
     // nobody hosts it any more: what must be buried is buried by its registrar
-    return this.#core.candidates(sworm).length === 0 && this.#core.registrar(sworm, name, members.view().active) === node.id
+    return this.#core.candidates(sworm).length === 0 &&
+      this.#core.registrar(sworm, name, members.view().active) === node.id
   }
 
   #perform(slot: Slot, decision: Decision): void {
@@ -104,7 +105,12 @@ export class Caretaker {
       case "Bury":
         return void core.writeTomb(sworm, name, decision)
       case "Renew": {
-        const claim: Claim = { ...mine!, mode: live(mine!), epoch: decision.epoch, registrations: decision.registrations }
+        const claim: Claim = {
+          ...mine!,
+          mode: live(mine!),
+          epoch: decision.epoch,
+          registrations: decision.registrations
+        }
         core.writeClaim(sworm, name, claim)
         if (process === undefined) return
         if (process.status === "restarting") process.epoch = decision.epoch

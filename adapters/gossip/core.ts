@@ -142,9 +142,7 @@ export class Core {
       processes.add(process)
       return process.start(handoff).pipe(
         Effect.as(process),
-        Effect.onExit((exit) =>
-          exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process))
-        )
+        Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
       )
     })
   }

@@ -195,4 +195,3 @@ export class Directory {
 }
 
 const byName = (a: ProcessRef, b: ProcessRef): number => a.name < b.name ? -1 : a.name > b.name ? 1 : 0
-

@@ -9,7 +9,7 @@ const STEP_MS = 25
 const WARMING_REDIAL_MS = 1000
 const EXCHANGE_MS = 200
 
-export const join = Effect.fnUntraced(function*(
+export const join = Effect.fnUntraced(function* (
   members: MembershipDriver,
   replication: Replication,
   options: ResolvedGossipOptions
@@ -18,7 +18,7 @@ export const join = Effect.fnUntraced(function*(
   const now = (): number => clock.currentTimeMillisUnsafe()
   let looked = false
   yield* Effect.forkScoped(
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       while (true) {
         yield* members.dial
         looked = true

@@ -57,7 +57,7 @@ const makeView = (swim: Swim): View => {
 
 export const publicMember = ({ hash: _, ...member }: SwimMember): Member => member
 
-export const make = Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function* (
   node: Node,
   transport: Transport,
   discovery: Discovery,
@@ -132,7 +132,7 @@ export const make = Effect.fnUntraced(function*(
       return Effect.logWarning(`Cannot reach "${error.address}" (${error.reason}): ${error.detail}. It is tried again`)
     })
 
-  const dial = Effect.gen(function*() {
+  const dial = Effect.gen(function* () {
     const connected = new Set(transport.peers().map((peer) => peer.id))
     const addresses = new Set(yield* discovery.addresses)
     for (const member of swim.members.values()) {

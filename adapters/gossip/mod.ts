@@ -59,7 +59,7 @@ export const layer = (
 
 const AWAIT_SYNCED_MS = 30_000
 
-const make = Effect.fnUntraced(function*(
+const make = Effect.fnUntraced(function* (
   given: GossipOptions
 ): Effect.fn.Return<Context.Context<Services>, never, Node | Transport | Discovery | Scope.Scope> {
   const node = yield* Node
@@ -111,7 +111,8 @@ const make = Effect.fnUntraced(function*(
       }
       if (
         before === undefined || before.boot !== member.boot || before.synced !== member.synced ||
-        isGoneStatus(before.status) !== isGoneStatus(member.status) || (before.status === "leaving") !== (member.status === "leaving")
+        isGoneStatus(before.status) !== isGoneStatus(member.status) ||
+        (before.status === "leaving") !== (member.status === "leaving")
       ) {
         lookAtAll()
         replication.wake()
@@ -140,7 +141,9 @@ const make = Effect.fnUntraced(function*(
       if (processes.get(sworm, name) !== process) return
       registrar.entomb(sworm, name)
       processes.remove(process)
-      core.emit(how === "GivenUp" ? { _tag: "GivenUp", ref: refOf(process), detail } : { _tag: "Stopped", ref: refOf(process) })
+      core.emit(
+        how === "GivenUp" ? { _tag: "GivenUp", ref: refOf(process), detail } : { _tag: "Stopped", ref: refOf(process) }
+      )
       fork(process.close(how === "Ended" ? "Ended" : "Crashed"))
     }
   }
@@ -200,7 +203,11 @@ const make = Effect.fnUntraced(function*(
       onSuccess: (ref) => [true, ref.epoch]
     })
   })
-  const moveHere = (sworm: string, name: string, target: string): Effect.Effect<ProcessRef, HandoffError | NotRegistered> => {
+  const moveHere = (
+    sworm: string,
+    name: string,
+    target: string
+  ): Effect.Effect<ProcessRef, HandoffError | NotRegistered> => {
     const process = processes.get(sworm, name)
     return process === undefined ? Effect.fail(new NotRegistered({ sworm, name })) : mover.move(process, target)
   }
@@ -220,11 +227,12 @@ const make = Effect.fnUntraced(function*(
       adopt: (sworm, name, { metadata } = {}) => adopt(core, registrar, sworm, name, metadata),
       unregister: (sworm, name) => registrar.unregister(sworm, name),
       join: (sworm, group, name) => registrar.changeGroup(sworm, group, name, true),
-      leave: (sworm, group, name) => Effect.catchTag(
-        registrar.changeGroup(sworm, group, name, false),
-        "InvalidInput",
-        () => Effect.void
-      ),
+      leave: (sworm, group, name) =>
+        Effect.catchTag(
+          registrar.changeGroup(sworm, group, name, false),
+          "InvalidInput",
+          () => Effect.void
+        ),
       members: (sworm, group) => Effect.sync(() => directory.group(sworm, group)),
       changes: Stream.fromPubSub(registryChanges)
     }),
@@ -268,7 +276,7 @@ const make = Effect.fnUntraced(function*(
 })
 
 /** Feeds replication from its channel and its links, and compares copies with a random peer again and again. */
-const drive = Effect.fnUntraced(function*(
+const drive = Effect.fnUntraced(function* (
   transport: Transport,
   replication: Replication,
   caretaker: Caretaker,
@@ -308,7 +316,9 @@ const awaitSynced = (members: MembershipDriving.MembershipDriver): Effect.Effect
     Effect.timeoutOrElse({
       duration: AWAIT_SYNCED_MS,
       orElse: () =>
-        Effect.fail(new Unavailable({ operation: "join the cluster", detail: `not synced within ${AWAIT_SYNCED_MS} ms` }))
+        Effect.fail(
+          new Unavailable({ operation: "join the cluster", detail: `not synced within ${AWAIT_SYNCED_MS} ms` })
+        )
     })
   )
 
@@ -337,7 +347,7 @@ const adopt = (
   )
 }
 
-const move = Effect.fnUntraced(function*(
+const move = Effect.fnUntraced(function* (
   core: Core,
   here: (sworm: string, name: string, target: string) => Effect.Effect<ProcessRef, HandoffError | NotRegistered>,
   sworm: string,

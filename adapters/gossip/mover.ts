@@ -51,7 +51,7 @@ export class Mover {
     return new HandoffError({ name, node, detail })
   }
 
-  readonly #move = Effect.fnUntraced({ self: this }, function*(
+  readonly #move = Effect.fnUntraced({ self: this }, function* (
     this: Mover,
     process: LocalProcess,
     target: string
@@ -90,7 +90,9 @@ export class Mover {
     return process.freeze().pipe(
       Effect.andThen(Effect.suspend(() => this.#ask(process))),
       Effect.flatMap((answer): Effect.Effect<Packed, HandoffError> => {
-        if (answer._tag === "Ignore") return Effect.fail(this.#failed(process, target, "its process type answered ignore"))
+        if (answer._tag === "Ignore") {
+          return Effect.fail(this.#failed(process, target, "its process type answered ignore"))
+        }
         if (answer._tag === "Restart") return Effect.succeed({ withState: false, state: undefined })
         const encoded = process.type.state.encode(answer.state)
         return encoded._tag === "Success"
@@ -171,7 +173,7 @@ export class Mover {
 
   // ---- the target of a move
 
-  readonly #offered = Effect.fnUntraced({ self: this }, function*(this: Mover, from: Peer, body: unknown) {
+  readonly #offered = Effect.fnUntraced({ self: this }, function* (this: Mover, from: Peer, body: unknown) {
     const [swormField, nameField, epochField, claimField, withState, state, calls] = asArray(body, 7)
     const sworm = asText(swormField)
     const name = asText(nameField)
@@ -182,7 +184,9 @@ export class Mover {
     const prepared = this.#core.exclusively(sworm, name, prepare)
     if (prepared === undefined) return [false, "another change of it is under way there"]
     const answer = yield* prepared
-    if (answer[0] === true) this.#core.parts.dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map(decodeMovedCall))
+    if (answer[0] === true) {
+      this.#core.parts.dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map(decodeMovedCall))
+    }
     return answer
   })
 
@@ -301,7 +305,8 @@ export class Mover {
       if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
       const freeze = process === undefined ? Effect.void : process.freeze()
       return Effect.map(freeze, () => {
-        const taken = asFlag(withState) && process !== undefined && this.#mergeStates(process, claim, theirs.claim, state)
+        const taken = asFlag(withState) && process !== undefined &&
+          this.#mergeStates(process, claim, theirs.claim, state)
         if (taken) core.parts.dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map(decodeMovedCall))
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
         const version = core.writeClaim(sworm, name, {
@@ -343,7 +348,9 @@ const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"
 
 // ---- wire forms
 
-const encodeMovedCall = (call: MovedCall): ReadonlyArray<unknown> => [call.caller, call.seq, call.deadlineMs, call.reply]
+const encodeMovedCall = (
+  call: MovedCall
+): ReadonlyArray<unknown> => [call.caller, call.seq, call.deadlineMs, call.reply]
 
 const decodeMovedCall = (u: unknown): MovedCall => {
   const [caller, seq, deadlineMs, reply] = asArray(u, 4)

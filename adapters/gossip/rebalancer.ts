@@ -16,7 +16,7 @@ export interface Rebalancer {
   readonly giveAway: (sworm?: string) => Effect.Effect<number>
 }
 
-export const make = Effect.fnUntraced(function*(core: Core, mover: Mover) {
+export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   const { members, node, options, processes } = core.parts
   const wanted = Latch.makeUnsafe(false)
 
@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function*(core: Core, mover: Mover) {
       process.status === "running" && process.hosted.redistribution === "active" && target(process) !== undefined
     )
 
-  const round = Effect.gen(function*() {
+  const round = Effect.gen(function* () {
     yield* wanted.await
     yield* Effect.sleep(SETTLE_MS)
     yield* wanted.close
@@ -64,7 +64,7 @@ export const make = Effect.fnUntraced(function*(core: Core, mover: Mover) {
   const giveAway: Rebalancer["giveAway"] = (sworm) => {
     let total = 0
     const rest = (): Array<LocalProcess> => [...(sworm === undefined ? processes.all() : processes.of(sworm))]
-    const rounds = Effect.gen(function*() {
+    const rounds = Effect.gen(function* () {
       while (rest().some((process) => target(process) !== undefined)) {
         const moved = yield* moveAll(rest())
         total += moved
@@ -79,12 +79,12 @@ export const make = Effect.fnUntraced(function*(core: Core, mover: Mover) {
           concurrency: "unbounded",
           discard: true
         })
-        return left.length === 0 || core.candidates(left[0]!.sworm).length === 0
-          ? close
-          : Effect.andThen(
-            Effect.logWarning(`${left.length} processes could not be handed over in time: they start from their args elsewhere`),
-            close
-          )
+        return left.length === 0 || core.candidates(left[0]!.sworm).length === 0 ? close : Effect.andThen(
+          Effect.logWarning(
+            `${left.length} processes could not be handed over in time: they start from their args elsewhere`
+          ),
+          close
+        )
       })),
       Effect.map(() => total)
     )

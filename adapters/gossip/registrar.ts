@@ -23,6 +23,7 @@ import {
   Unregistered
 } from "../../src/SwormError.ts"
 import { type Core, keyOf } from "./core.ts"
+import type { View } from "./membership.ts"
 import { Method } from "./requests.ts"
 
 /** What is to be registered. */
@@ -116,7 +117,7 @@ export class Registrar {
     timeoutMs: number,
     attempt: () => Effect.Effect<A | typeof AGAIN, E>
   ): Effect.Effect<A, E | Unavailable> {
-    const loop = Effect.gen(function*() {
+    const loop = Effect.gen(function* () {
       for (let wait = 10;; wait = Math.min(wait * 2, 500)) {
         const result = yield* attempt()
         if (result !== AGAIN) return result
@@ -209,7 +210,11 @@ export class Registrar {
       return Effect.fail(new NameTaken({ ref }))
     }
     const { replication } = this.#core.parts
-    return Effect.succeed({ section: top.section, version: replication.replica.version(top.section), epoch: top.claim.epoch })
+    return Effect.succeed({
+      section: top.section,
+      version: replication.replica.version(top.section),
+      epoch: top.claim.epoch
+    })
   }
 
   #afterReserved(
@@ -255,8 +260,10 @@ export class Registrar {
       return ref === undefined ? null : [ref.node, ref.epoch]
     }
     const reserved = this.#reserved.get(keyOf(sworm!, name!))
-    return reserved === undefined ? Effect.sync(holder) : Effect.map(Deferred.await(reserved.outcome), (outcome) =>
-      outcome._tag === "Success" ? [nodeOf(outcome.value.section), outcome.value.epoch] : holder())
+    return reserved === undefined
+      ? Effect.sync(holder)
+      : Effect.map(Deferred.await(reserved.outcome), (outcome) =>
+        outcome._tag === "Success" ? [nodeOf(outcome.value.section), outcome.value.epoch] : holder())
   }
 
   /** Picks the node and starts it there. */
@@ -346,25 +353,46 @@ export class Registrar {
 
   // ---- looking up
 
-  /** Asks the name's registrar, where this node knows nothing of it. */
-  locate(sworm: string, name: string): Effect.Effect<Location | undefined> {
+  /**
+   * Looks further where this node's copy names nobody to call: the registrar has seen every registration, and just after
+   * a change of members the registrar before it has.
+   */
+  locate(sworm: string, name: string): Effect.Effect<Location | "moving" | undefined> {
+    return Effect.gen({ self: this }, function* () {
+      const { directory, members, nowMs, options } = this.#core.parts
+      if (directory.view(sworm, name).claims.length > 0) return "moving"
+      const at = yield* this.#askWhere(sworm, name, members.view().active)
+      const { until, view } = members.previous()
+      if (at !== undefined || nowMs() - until > options.joinGraceMs) return at
+      const present = new Set(members.view().present.map(({ id }) => id))
+      return yield* this.#askWhere(sworm, name, view.active.filter(({ id }) => present.has(id)))
+    })
+  }
+
+  #askWhere(
+    sworm: string,
+    name: string,
+    active: View["active"]
+  ): Effect.Effect<Location | "moving" | undefined> {
     const { node, requests } = this.#core.parts
-    const registrar = this.#core.registrar(sworm, name)
+    const registrar = this.#core.registrar(sworm, name, active)
     if (registrar === undefined || registrar === node.id) return Effect.succeed(undefined)
     return requests.ask(registrar, Method.locate, [sworm, name], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply): Location | undefined => {
-        if (reply === null) return undefined
+      Effect.map((reply): Location | "moving" | undefined => {
+        if (reply === null || reply === "moving") return reply ?? undefined
         const [section, epoch, continuity] = asArray(reply, 3)
         return { section: asText(section), epoch: asCount(epoch), continuity: asCount(continuity) }
       }),
-      Effect.catchTag("NoAnswer", () => Effect.succeed(undefined))
+      Effect.catchTag("NoAnswer", () => Effect.succeed("moving" as const))
     )
   }
 
   #locateAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name] = asTexts(body)
-    const at = this.#core.parts.directory.find(sworm!, name!)
-    return Effect.succeed(at === undefined ? null : [at.section, at.epoch, at.continuity])
+    const { directory } = this.#core.parts
+    const at = directory.find(sworm!, name!)
+    if (at !== undefined) return Effect.succeed([at.section, at.epoch, at.continuity])
+    return Effect.succeed(directory.view(sworm!, name!).claims.length > 0 ? "moving" : null)
   }
 
   // ---- the end of a registration, and groups: at the holder
@@ -390,8 +418,14 @@ export class Registrar {
     }
     const method = joins ? Method.join : Method.leave
     const operation = `${joins ? "join" : "leave"} "${group}" with "${name}"`
-    return this.#atHolder(operation, sworm, name, method, [sworm, name, group], () =>
-      this.#regroup(sworm, name, group, joins))
+    return this.#atHolder(
+      operation,
+      sworm,
+      name,
+      method,
+      [sworm, name, group],
+      () => this.#regroup(sworm, name, group, joins)
+    )
   }
 
   /** Has something done by the node that writes a name's claim; done when a second node has stored it. */
@@ -404,13 +438,10 @@ export class Registrar {
     here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
   ): Effect.Effect<void, NotRegistered | Unavailable> {
     const { directory, node, requests } = this.#core.parts
-    const attempt = Effect.gen({ self: this }, function*() {
+    const attempt = Effect.gen({ self: this }, function* () {
       const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
-      if (at === undefined) {
-        // a name whose holder is gone is taken over in a moment
-        if (directory.view(sworm, name).claims.length > 0) return AGAIN
-        return yield* Effect.fail(new NotRegistered({ sworm, name }))
-      }
+      if (at === "moving") return AGAIN
+      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
       if (at.section === node.section) {
         const version = yield* here()
         return version === AGAIN ? AGAIN : { section: node.section, version }
@@ -427,14 +458,18 @@ export class Registrar {
 
   #unregisterAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name] = asTexts(body)
-    return Effect.map(Effect.orElseSucceed(this.#end(sworm!, name!), () => AGAIN), (version) =>
-      version === AGAIN ? null : version)
+    return Effect.map(
+      Effect.orElseSucceed(this.#end(sworm!, name!), () => AGAIN),
+      (version) => version === AGAIN ? null : version
+    )
   }
 
   #groupAsked(body: unknown, joins: boolean): Effect.Effect<unknown> {
     const [sworm, name, group] = asTexts(body)
-    return Effect.map(Effect.orElseSucceed(this.#regroup(sworm!, name!, group!, joins), () => AGAIN), (version) =>
-      version === AGAIN ? null : version)
+    return Effect.map(
+      Effect.orElseSucceed(this.#regroup(sworm!, name!, group!, joins), () => AGAIN),
+      (version) => version === AGAIN ? null : version
+    )
   }
 
   /** R2, at the holder: a tomb for all registrations known takes the claim's place; the process stops. */
@@ -500,4 +535,3 @@ const readOutcome = (u: unknown): Effect.Effect<Registered | typeof AGAIN, Regis
   }
   return kind === 1 ? Effect.fail(decodeRegisterError(first)) : again
 }
-

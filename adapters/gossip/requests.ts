@@ -47,7 +47,7 @@ interface Waiting {
 }
 
 /** `flush` sends what replication has waiting, so that nobody hears of a change before the change itself. */
-export const make = Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function* (
   transport: Transport,
   flush: () => void
 ): Effect.fn.Return<Requests, never, Scope.Scope> {
@@ -96,7 +96,9 @@ export const make = Effect.fnUntraced(function*(
     const frame = asArray(msgpack.decode(bytes), 4)
     const id = asCount(frame[1])
     if (frame[0] === QUESTION) {
-      Effect.runForkWith(context)(Effect.forkIn(respond(from, id, asCount(frame[2]), frame[3]), scope, { startImmediately: true }))
+      Effect.runForkWith(context)(
+        Effect.forkIn(respond(from, id, asCount(frame[2]), frame[3]), scope, { startImmediately: true })
+      )
       return
     }
     const question = waiting.get(id)

@@ -149,7 +149,9 @@ export class WebSockets implements Transport {
     const parsed = parseAddress(address)
     if (parsed instanceof TransportError) return done(parsed)
     if (this.#closed) return done(new TransportError({ reason: "Closed", address, detail: "this node is closing" }))
-    if (address === this.address) return done(new TransportError({ reason: "Self", address, detail: "it is this node" }))
+    if (address === this.address) {
+      return done(new TransportError({ reason: "Self", address, detail: "it is this node" }))
+    }
     const socket = new WebSocket(`ws://${formatAddress(parsed)}`, {
       perMessageDeflate: false,
       maxPayload: maxPayload(this.maxFrameBytes),
@@ -197,7 +199,9 @@ export class WebSockets implements Transport {
         const refusal = refuses(mine, read)
         if (refusal !== undefined) return fail("Handshake", refusal)
         if (read.id === this.#self.id && read.boot === this.#self.boot) return fail("Self", "it is this node")
-        if (!isProof(proof, this.#secret, "acceptor", mine, read)) return fail("Handshake", "it does not know the cluster's secret")
+        if (!isProof(proof, this.#secret, "acceptor", mine, read)) {
+          return fail("Handshake", "it does not know the cluster's secret")
+        }
         theirs = read
         peerId ??= read.id
         socket.send(prove(this.#secret, "dialler", mine, read))
@@ -296,7 +300,8 @@ export class WebSockets implements Transport {
     const before = this.#connections.get(peer.id)
     if (before !== undefined) {
       const keep = before.peer.boot > peer.boot ||
-        (before.peer.boot === peer.boot && dialledHere !== before.dialledHere && before.dialledHere === (this.#self.id < peer.id))
+        (before.peer.boot === peer.boot && dialledHere !== before.dialledHere &&
+          before.dialledHere === (this.#self.id < peer.id))
       if (keep) {
         socket.close(Code.duplicate, "connected already")
         return before.peer
@@ -386,7 +391,9 @@ const parsePair = (text: string): readonly [string, unknown] => {
 
 const reasonOf = (error: Error): [TransportError["reason"], string] => {
   const code = (error as { readonly code?: string }).code ?? ""
-  if (code === "ECONNREFUSED" || /refused|failed to connect/i.test(error.message)) return ["Refused", "nobody listens there"]
+  if (code === "ECONNREFUSED" || /refused|failed to connect/i.test(error.message)) {
+    return ["Refused", "nobody listens there"]
+  }
   if (code === "ETIMEDOUT" || /timed out|timeout/i.test(error.message)) return ["Timeout", "no answer in time"]
   return ["Closed", error.message || code || "the connection failed"]
 }

@@ -24,7 +24,8 @@ export const parseAddress = (text: string): Address | TransportError => {
   return { host: host === "" ? "0.0.0.0" : host, port }
 }
 
-export const formatAddress = ({ host, port }: Address): string => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+export const formatAddress = ({ host, port }: Address): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
 export const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host)
 

@@ -60,7 +60,9 @@ export const readHello = (text: string): Hello | string => {
 
 /** Why two nodes may not be connected; `undefined` when they may. */
 export const refuses = (mine: Hello, theirs: Hello): string | undefined => {
-  if (theirs.version !== mine.version) return `protocol version ${theirs.version} meets ${mine.version}: upgrade the older node`
+  if (theirs.version !== mine.version) {
+    return `protocol version ${theirs.version} meets ${mine.version}: upgrade the older node`
+  }
   if (theirs.cluster !== mine.cluster) return `cluster "${theirs.cluster}" meets "${mine.cluster}"`
   if (theirs.hash !== mine.hash) return `hash "${theirs.hash}" meets "${mine.hash}"`
   return undefined

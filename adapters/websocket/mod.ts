@@ -42,7 +42,7 @@ export type Services = Node.Node | Transport | Discovery.Discovery
 export const layer = (options: WebSocketOptions = {}): Layer.Layer<Services, TransportError | InvalidInput> =>
   Layer.effectContext(make(options))
 
-const make = Effect.fnUntraced(function*(
+const make = Effect.fnUntraced(function* (
   options: WebSocketOptions
 ): Effect.fn.Return<Context.Context<Services>, TransportError | InvalidInput, Scope.Scope> {
   const node = yield* Node.make({ ...options, host: hostname().replace(/[^\x21-\x7e]/g, "").slice(0, 64) || "node" })
@@ -78,4 +78,5 @@ const checkListen = (text: string, secret: string): Effect.Effect<Address, Trans
     return Effect.fail(new TransportError({ reason: "Configuration", address: text, detail }))
   })
 
-const advertised = ({ host, port }: Address): string => formatAddress({ host: isWildcard(host) ? hostname() : host, port })
+const advertised = ({ host, port }: Address): string =>
+  formatAddress({ host: isWildcard(host) ? hostname() : host, port })

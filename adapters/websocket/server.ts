@@ -34,9 +34,10 @@ export const listen = (
         resume(Effect.fail(new TransportError({ reason: "Listen", address: formatAddress({ host, port }), detail })))
       })
     }),
-    (server) => Effect.callback<void>((resume) => {
-      server.close(() => resume(Effect.void))
-    }).pipe(Effect.timeoutOrElse({ duration: 500, orElse: () => Effect.void }))
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+      }).pipe(Effect.timeoutOrElse({ duration: 500, orElse: () => Effect.void }))
   ).pipe(Effect.map((server) => {
     server.on("error", () => {})
     return {

@@ -30,7 +30,14 @@ export const start = (
   Effect.acquireRelease(
     Effect.sync(() => {
       const { id, join, secret } = options
-      const args = ["--id", id, "--listen", "127.0.0.1:0", "--lifeline", ...(join === undefined ? [] : ["--join", join])]
+      const args = [
+        "--id",
+        id,
+        "--listen",
+        "127.0.0.1:0",
+        "--lifeline",
+        ...(join === undefined ? [] : ["--join", join])
+      ]
       const child = spawn(runtime.command, runtime.argsFor(program, args), {
         stdio: ["pipe", "pipe", "inherit"],
         env: { ...process.env, SWORM_SECRET: secret }

@@ -52,7 +52,7 @@ const chooseRuntimes = (): ReadonlyArray<Runtime> => {
   })
 }
 
-const runDemo = Effect.gen(function*() {
+const runDemo = Effect.gen(function* () {
   const startedAt = performance.now()
   const records = readRecords()
   const expected = recount(records)
@@ -67,14 +67,17 @@ const runDemo = Effect.gen(function*() {
     { concurrency: "unbounded" }
   )
   const children: Array<Child> = [first, ...others]
-  const driver = Flights.layerClient.pipe(Layer.provideMerge(Gossip.layer()), Layer.provide(WebSocketTransport.layer({
-    id: "driver",
-    listen: "127.0.0.1:0",
-    secret,
-    discovery: Discovery.seeds(children.map(({ address }) => address))
-  })))
+  const driver = Flights.layerClient.pipe(
+    Layer.provideMerge(Gossip.layer()),
+    Layer.provide(WebSocketTransport.layer({
+      id: "driver",
+      listen: "127.0.0.1:0",
+      secret,
+      discovery: Discovery.seeds(children.map(({ address }) => address))
+    }))
+  )
 
-  return yield* Effect.gen(function*() {
+  return yield* Effect.gen(function* () {
     const flights = yield* Flights
     yield* (yield* Membership.Membership).awaitSynced
 
@@ -108,7 +111,10 @@ const runDemo = Effect.gen(function*() {
 
     const settled = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<void> =>
       Effect.map(Effect.exit(call), (exit) => {
-        if (Exit.isFailure(exit)) counts.failedCalls++
+        if (Exit.isFailure(exit)) {
+          counts.failedCalls++
+          if (counts.failedCalls <= 3) process.stderr.write(`A call failed: ${describe(exit)}\n`)
+        }
       })
     const replay = (record: FlightRecord): Effect.Effect<void> => {
       const { delay, destination, origin } = record
@@ -124,7 +130,7 @@ const runDemo = Effect.gen(function*() {
 
     const joins = yield* Deferred.make<void>()
     const leaves = yield* Deferred.make<void>()
-    const changes = Effect.gen(function*() {
+    const changes = Effect.gen(function* () {
       yield* Deferred.await(joins)
       phase = "a fourth node joins"
       children.push(yield* start(runtimes[2]!, { id: "node-4", secret, join: first.address }))
@@ -182,6 +188,11 @@ const runDemo = Effect.gen(function*() {
     return { result, rows, perSecond: Math.round(records.length / replayed) }
   }).pipe(Effect.scoped, Effect.provide(driver))
 })
+
+const describe = (exit: Exit.Failure<unknown, unknown>): string => {
+  const reason = exit.cause.reasons[0]
+  return String(reason?._tag === "Fail" ? reason.error : exit.cause)
+}
 
 const same = (a: Totals, b: Totals): boolean =>
   a.departures === b.departures && a.arrivals === b.arrivals && a.flights === b.flights && a.delay === b.delay

@@ -39,10 +39,12 @@ export const show = (now: () => Progress): Effect.Effect<void, never, Scope.Scop
   const step = Effect.sync(() => {
     const lines = draw(now())
     if (!live) return void process.stderr.write(lines.slice(0, 2).join(" · ") + "\n")
-    process.stderr.write((drawn > 0 ? `\x1b[${drawn}A` : "") + lines.map((line) => `\x1b[2K${line}\n`).join("") + "\x1b[J")
+    process.stderr.write(
+      (drawn > 0 ? `\x1b[${drawn}A` : "") + lines.map((line) => `\x1b[2K${line}\n`).join("") + "\x1b[J"
+    )
     drawn = lines.length
   })
-  return Effect.gen(function*() {
+  return Effect.gen(function* () {
     yield* Effect.addFinalizer(() => step)
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(step, Effect.sleep(live ? 150 : 1000))))
   })

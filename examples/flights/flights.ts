@@ -4,7 +4,12 @@ import { Rpc } from "effect/rpc"
 import { Process, Sworm } from "@sworm/sworm"
 
 /** What a process knows: how many flights, and the sum of their delays in minutes. */
-export const Totals = Schema.Struct({ departures: Schema.Int, arrivals: Schema.Int, flights: Schema.Int, delay: Schema.Int })
+export const Totals = Schema.Struct({
+  departures: Schema.Int,
+  arrivals: Schema.Int,
+  flights: Schema.Int,
+  delay: Schema.Int
+})
 export type Totals = typeof Totals.Type
 
 export const nothing: Totals = { departures: 0, arrivals: 0, flights: 0, delay: 0 }
@@ -28,7 +33,11 @@ export const Route = Process.make("Route", {
 
 export class Flights extends Sworm.Service<Flights>()("Flights", { processes: [Airport, Route] }) {}
 
-const add = (state: Ref.Ref<Totals>, kind: "departures" | "arrivals" | "flights", delay: number): Effect.Effect<number> =>
+const add = (
+  state: Ref.Ref<Totals>,
+  kind: "departures" | "arrivals" | "flights",
+  delay: number
+): Effect.Effect<number> =>
   Effect.map(
     Ref.updateAndGet(state, (totals) => ({ ...totals, [kind]: totals[kind] + 1, delay: totals.delay + delay })),
     (totals) => totals[kind]

@@ -29,10 +29,11 @@ const backend = Gossip.layer().pipe(Layer.provideMerge(WebSocketTransport.layer(
   discovery: Discovery.seeds(flags.join.split(",").filter((address) => address !== ""))
 })))
 
-const say = (line: unknown): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(JSON.stringify(line) + "\n"))
+const say = (line: unknown): Effect.Effect<void> =>
+  Effect.sync(() => void process.stdout.write(JSON.stringify(line) + "\n"))
 
 // below the sworm, so that it still listens while the sworm hands its processes over
-const Reporter = Layer.effectDiscard(Effect.gen(function*() {
+const Reporter = Layer.effectDiscard(Effect.gen(function* () {
   const handoff = yield* Handoff.Handoff
   yield* Effect.forkScoped(Stream.runForEach(handoff.moves, ({ withState }) => say({ moved: 1, withState })))
 }))
@@ -43,7 +44,7 @@ const App = Flights.layer.pipe(
   Layer.provideMerge(backend)
 )
 
-const main = Effect.gen(function*() {
+const main = Effect.gen(function* () {
   const membership = yield* Membership.Membership
   yield* membership.awaitSynced
   const { address, id } = yield* membership.self

@@ -122,7 +122,12 @@ export type Decision =
   /** R3: my registration was ended elsewhere: stop at once, put a tomb in my entry. */
   | { readonly _tag: "Stop" }
   /** R4: nobody living runs it: start it here above `epoch`, with these registrations, from this spec. */
-  | { readonly _tag: "TakeOver"; readonly epoch: number; readonly registrations: ReadonlyArray<string>; readonly from: Claim }
+  | {
+    readonly _tag: "TakeOver"
+    readonly epoch: number
+    readonly registrations: ReadonlyArray<string>
+    readonly from: Claim
+  }
   /** R4: an adopted process died with its owner: the home ends it for good. */
   | { readonly _tag: "Bury"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
   /** R4, R5: my live copy stays, at this epoch, with these registrations. */
@@ -171,7 +176,9 @@ const decideGone = (view: NameView, top: Held, { isGone, isHome, running, self }
   }
   if (!isHome()) return undefined
   const from = view.claims.find(({ claim }) => claim.spec !== undefined)
-  if (from === undefined || top.claim.mode === "adopted") return { _tag: "Bury", epoch: view.highestEpoch, registrations }
+  if (from === undefined || top.claim.mode === "adopted") {
+    return { _tag: "Bury", epoch: view.highestEpoch, registrations }
+  }
   return { _tag: "TakeOver", epoch, registrations, from: from.claim }
 }
 

@@ -363,7 +363,10 @@ export class Swim {
   #hearOfSelf(update: Update): void {
     const self = this.#self
     if (update.boot !== self.boot || self.status === "left") return
-    if (update.incarnation < self.incarnation || (update.incarnation === self.incarnation && update.status === self.status)) {
+    if (
+      update.incarnation < self.incarnation ||
+      (update.incarnation === self.incarnation && update.status === self.status)
+    ) {
       return
     }
     if (isGone(update.status)) this.deaths++

@@ -30,7 +30,8 @@ export const asArray = (u: unknown, length?: number): ReadonlyArray<unknown> =>
 
 export const asText = (u: unknown): string => typeof u === "string" ? u : fail("a string")
 
-export const asCount = (u: unknown): number => Number.isSafeInteger(u) && (u as number) >= 0 ? u as number : fail("a count")
+export const asCount = (u: unknown): number =>
+  Number.isSafeInteger(u) && (u as number) >= 0 ? u as number : fail("a count")
 
 export const asTexts = (u: unknown): ReadonlyArray<string> => asArray(u).map(asText)
 
@@ -137,7 +138,12 @@ export type SyncMessage =
     readonly wants: boolean
   }
   /** `complete`: nothing was cut off to bound the frame. */
-  | { readonly _tag: "Deltas"; readonly deltas: ReadonlyArray<Delta>; readonly complete: boolean; readonly floor: number }
+  | {
+    readonly _tag: "Deltas"
+    readonly deltas: ReadonlyArray<Delta>
+    readonly complete: boolean
+    readonly floor: number
+  }
   /** Your section is stored here up to this version. */
   | { readonly _tag: "Stored"; readonly version: number }
   /** My copy is the same as yours: hashes agree. */

@@ -115,7 +115,9 @@ export const compileType = (
 export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
   if (exit._tag === "Success") return ""
   const reason = exit.cause.reasons[0]
-  const what = reason === undefined ? "interrupted" : reason._tag === "Fail"
+  const what = reason === undefined
+    ? "interrupted"
+    : reason._tag === "Fail"
     ? reason.error
     : reason._tag === "Die"
     ? reason.defect

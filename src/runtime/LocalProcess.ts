@@ -136,7 +136,9 @@ export class LocalProcess implements Self<unknown> {
   /** Runs `init`; a state handed over replaces what it answers. Leaves the process `starting`, without a message taken. */
   start(handoff: { readonly state: unknown } | undefined): Effect.Effect<void, StartFailed> {
     const implementation = this.type.implementation
-    if (implementation === undefined) return Effect.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
+    if (implementation === undefined) {
+      return Effect.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
+    }
     const args = this.type.args.decode(this.args)
     if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
     return Effect.suspend(() => {
@@ -280,7 +282,7 @@ export class LocalProcess implements Self<unknown> {
   }
 
   #restart(detail: string): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
+    return Effect.gen({ self: this }, function* () {
       const { options } = this.type
       yield* this.#closeResources("Crashed")
       if (options.restart === "temporary") return this.#owner.ended(this, "Crashed", detail)
