@@ -282,7 +282,7 @@ const clientOf = (
     name: string,
     tag: string,
     input: unknown
-  ): Effect.Effect<{ readonly known: HostedType; readonly message: Message; readonly payload: unknown }, CallError> =>
+  ): Effect.Effect<{ readonly message: Message; readonly payload: unknown }, CallError> =>
     Effect.suspend(() => {
       const known = types.get(type.name)
       const message = known?.messages.get(tag)
@@ -291,7 +291,7 @@ const clientOf = (
         return Effect.fail(new CallError({ name, reason: "UnknownMessage", detail }))
       }
       try {
-        return Effect.succeed({ known, message, payload: message.make(input) })
+        return Effect.succeed({ message, payload: message.make(input) })
       } catch (error) {
         return Effect.fail(new CallError({ name, reason: "Encoding", detail: String(error) }))
       }
@@ -300,13 +300,13 @@ const clientOf = (
   const call = (type: Process.Any, name: string, tag: string, input: unknown, options?: CallOptions) =>
     Effect.flatMap(
       prepare(type, name, tag, input),
-      ({ known, message, payload }) => dispatch.call(sworm, known, name, message, payload, options)
+      ({ message, payload }) => dispatch.call(sworm, name, message, payload, options)
     )
 
   const cast = (type: Process.Any, name: string, tag: string, input: unknown) =>
     Effect.flatMap(
       prepare(type, name, tag, input),
-      ({ known, message, payload }) => dispatch.cast(sworm, known, name, message, payload)
+      ({ message, payload }) => dispatch.cast(sworm, name, message, payload)
     )
 
   const client = (type: Process.Any, name: string, options?: CallOptions) => {

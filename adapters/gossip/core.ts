@@ -1,5 +1,5 @@
 /** What the parts of a gossip backend share: one node's knowledge, its processes, and the ways to write and to start. */
-import { Effect, type PubSub, type Scope } from "effect"
+import { Effect, type PubSub } from "effect"
 import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
@@ -37,7 +37,6 @@ export interface CoreParts {
   readonly moves: PubSub.PubSub<Move>
   /** Runs something in the background, as long as the backend lives. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
-  readonly scope: Scope.Scope
 }
 
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`

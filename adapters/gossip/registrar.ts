@@ -45,7 +45,7 @@ interface Registered {
 type Outcome = Exit.Exit<Registered, RegisterError>
 
 /** Try again: views differ for the moment, or a node could not be reached. */
-const AGAIN: "again" = "again"
+const AGAIN = "again" as const
 
 const again: Effect.Effect<typeof AGAIN> = Effect.succeed(AGAIN)
 

@@ -7,6 +7,7 @@ import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { CallError, StartFailed } from "../SwormError.ts"
+import type { Forwarded } from "./callFrames.ts"
 import { describe, type Hosted, type HostedType, type Message } from "./Hosted.ts"
 
 export type Status =
@@ -20,6 +21,9 @@ export type Status =
   | "restarting"
   | "closed"
 
+/** Takes messages, now or once it serves. */
+export const isOpen = ({ status }: LocalProcess): boolean => status !== "closed" && status !== "starting"
+
 /** One message on its way through a process. */
 export interface Envelope {
   readonly message: Message
@@ -30,16 +34,6 @@ export interface Envelope {
   readonly answer: (exit: Exit.Exit<unknown, unknown>) => void
   /** What another node needs to take the message over. */
   readonly forward: () => Forwarded
-}
-
-/** A waiting message, as plain data for the node that takes the process over. */
-export interface Forwarded {
-  readonly caller: SectionId
-  /** `undefined` for a cast, which nobody waits for. */
-  readonly seq: number | undefined
-  readonly tag: string
-  readonly payload: unknown
-  readonly deadlineMs: number
 }
 
 /** What a process reports; the backend answers. */

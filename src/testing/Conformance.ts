@@ -3,7 +3,10 @@
  * the runner you like.
  */
 import type { ConformanceCase } from "./conformance/Harness.ts"
+import { cases as calls } from "./conformance/calls.ts"
+import { cases as groups } from "./conformance/groups.ts"
 import { cases as registration } from "./conformance/registration.ts"
+import { cases as restarts } from "./conformance/restarts.ts"
 
 export { ConformanceFailure } from "./conformance/check.ts"
 export {
@@ -18,4 +21,4 @@ export {
 } from "./conformance/Harness.ts"
 
 /** Every case; those with `slow` take many seconds each. */
-export const cases: ReadonlyArray<ConformanceCase> = [...registration]
+export const cases: ReadonlyArray<ConformanceCase> = [...registration, ...calls, ...restarts, ...groups]

@@ -57,7 +57,7 @@ interface Link {
 const DIAL_TIMEOUT_MS = 1000
 const SCHEME = "virtual:"
 
-export const make = Effect.fnUntraced(function*(options: NetworkOptions = {}): Effect.fn.Return<VirtualNetwork> {
+export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> = Effect.fnUntraced(function*(options = {}) {
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
   const random = seededRandom(options.seed ?? 1)

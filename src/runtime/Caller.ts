@@ -1,0 +1,288 @@
+/**
+ * The caller's side: to the process at once when it is here, by numbered frames when it is elsewhere. A call keeps its
+ * number through every attempt, so that whoever has the process executes it at most once (PROTOCOL H21).
+ */
+import { Effect, Exit } from "effect"
+import type { Directory, Location } from "../Dispatch.ts"
+import { msgpack } from "../protocol/codec.ts"
+import { nodeOf, type SectionId } from "../protocol/ids.ts"
+import { Channel } from "../protocol/wire.ts"
+import { CallError, type CallFailure } from "../SwormError.ts"
+import type { Transport } from "../Transport.ts"
+import { CALL, CALL_ERROR, CANCEL, CAST, type Forwarded, MAX_HOPS, type Reply, SUCCESS } from "./callFrames.ts"
+import { describe, type Message } from "./Hosted.ts"
+import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
+import type { LocalProcesses } from "./LocalProcesses.ts"
+import type { Receiver } from "./Receiver.ts"
+
+/** What a caller knows may be out of date: it looks again after this long, news or no news. */
+const RETRY_MS = 50
+
+interface Pending {
+  readonly node: string
+  readonly resume: (reply: Reply) => void
+}
+
+export interface CallerParts {
+  readonly node: { readonly id: string; readonly section: SectionId }
+  readonly transport: Transport
+  readonly processes: LocalProcesses
+  readonly directory: Directory
+  readonly nowMs: () => number
+}
+
+const callError = (name: string, reason: CallFailure, detail = ""): CallError => new CallError({ name, reason, detail })
+
+const timedOut = (name: string, millis: number): Effect.Effect<never, CallError> =>
+  Effect.fail(callError(name, "Timeout", `no answer within ${millis} ms`))
+
+export class Caller {
+  readonly #parts: CallerParts
+  readonly #pending = new Map<number, Pending>()
+  /** Where this node's own calls go when their process has come here meanwhile. */
+  readonly #here: () => Receiver
+  #lastSeq = 0
+
+  constructor(parts: CallerParts, here: () => Receiver) {
+    this.#parts = parts
+    this.#here = here
+  }
+
+  onReply(seq: number, reply: Reply): void {
+    this.#pending.get(seq)?.resume(reply)
+  }
+
+  /** A node is out of reach: what was sent to it may or may not have been executed. */
+  lose(node: string, reply: Reply): void {
+    for (const call of [...this.#pending.values()]) if (call.node === node) call.resume(reply)
+  }
+
+  call(
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    from: LocalProcess | undefined,
+    timeoutMs: number
+  ): Effect.Effect<unknown, unknown> {
+    const process = this.#parts.processes.get(sworm, name)
+    return process !== undefined && isOpen(process)
+      ? this.#local(process, message, payload, from, timeoutMs)
+      : this.#remote(sworm, name, message, payload, from, timeoutMs)
+  }
+
+  // ---- here
+
+  #local(
+    process: LocalProcess,
+    message: Message,
+    payload: unknown,
+    from: LocalProcess | undefined,
+    timeoutMs: number
+  ): Effect.Effect<unknown, unknown> {
+    let exit: Exit.Exit<unknown, unknown> | undefined
+    let resume: ((exit: Effect.Effect<unknown, unknown>) => void) | undefined
+    let forwardedAs: number | undefined
+    const envelope: Envelope = {
+      message,
+      payload,
+      from,
+      answer: (answer) => {
+        exit = answer
+        resume?.(answer)
+      },
+      forward: () => {
+        forwardedAs = ++this.#lastSeq
+        return this.#forward(forwardedAs, process.name, envelope, timeoutMs)
+      }
+    }
+    process.receive(envelope)
+    if (exit !== undefined) return exit
+    return Effect.callback<unknown, unknown>((done) => {
+      if (exit !== undefined) return done(exit)
+      resume = done
+      return Effect.sync(() => {
+        if (forwardedAs === undefined) process.cancel(envelope)
+        else this.#pending.delete(forwardedAs)
+      })
+    }).pipe(Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(process.name, timeoutMs) }))
+  }
+
+  /** Its process moves away while the message waits: it becomes a call to the node that takes the process over. */
+  #forward(seq: number, name: string, { answer, message, payload }: Envelope, timeoutMs: number): Forwarded {
+    const { node, nowMs } = this.#parts
+    this.#pending.set(seq, {
+      node: "",
+      resume: (reply) => {
+        this.#pending.delete(seq)
+        const lost = callError(name, "OutcomeUnknown", "the node that it moved to was lost")
+        answer(reply._tag === "Answer" ? readAnswer(name, message, reply) : Exit.fail(lost))
+      }
+    })
+    const encoded = message.payload.encode(payload)
+    const plain = encoded._tag === "Success" ? encoded.value : undefined
+    return { caller: node.section, seq, tag: message.tag, payload: plain, deadlineMs: nowMs() + timeoutMs }
+  }
+
+  // ---- elsewhere
+
+  #remote(
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    from: LocalProcess | undefined,
+    timeoutMs: number
+  ): Effect.Effect<unknown, unknown> {
+    return Effect.suspend(() => {
+      const encoded = message.payload.encode(payload)
+      if (encoded._tag === "Failure") return Effect.fail(callError(name, "Encoding", describe(encoded)))
+      const seq = ++this.#lastSeq
+      const deadline = this.#parts.nowMs() + timeoutMs
+      return this.#attempts(seq, sworm, name, message, payload, encoded.value, from, deadline).pipe(
+        Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(name, timeoutMs) }),
+        Effect.ensuring(Effect.sync(() => this.#pending.delete(seq)))
+      )
+    })
+  }
+
+  /** Looks, sends, and looks again, until there is an answer or it can't be known whether there was one. */
+  readonly #attempts = Effect.fnUntraced({ self: this }, function* (
+    this: Caller,
+    seq: number,
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    encoded: unknown,
+    from: LocalProcess | undefined,
+    deadline: number
+  ): Effect.fn.Return<unknown, unknown> {
+    const { directory, node, nowMs, processes } = this.#parts
+    /** Where it may have been executed already. */
+    let sentTo: Location | undefined
+    /** Where it was tried last, in vain. */
+    let missed: string | undefined
+    while (true) {
+      const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+      const attempt = at === "moving" || at === undefined ? undefined : `${at.section}@${at.epoch}`
+      const process = processes.get(sworm, name)
+      const here = process !== undefined && isOpen(process) ? process : undefined
+      if (here !== undefined && sentTo === undefined) {
+        return yield* this.#local(here, message, payload, from, deadline - nowMs())
+      }
+      if (at !== "moving" && sentTo !== undefined && at?.continuity !== sentTo.continuity) {
+        // the process that may have executed the call is gone, and nobody remembers for it
+        return yield* Effect.fail(callError(name, "OutcomeUnknown", "its process was lost with the call under way"))
+      }
+      if (at === undefined) return yield* Effect.fail(callError(name, "NotRegistered"))
+      const isHere = at !== "moving" && at.section === node.section
+      if (at === "moving" || attempt === missed || (isHere && here === undefined)) {
+        // what this node knows is not what is
+        yield* this.#news(sworm, name)
+        missed = undefined
+        continue
+      }
+      const remaining = Math.max(0, Math.ceil(deadline - nowMs()))
+      const reply = isHere
+        ? yield* this.#awaitReply(seq, node.id, () => {
+          const { tag } = message
+          const forwarded = { caller: node.section, seq, tag, payload: encoded, deadlineMs: deadline }
+          this.#here().deliver(here!, forwarded)
+          return true
+        })
+        : yield* this.#awaitReply(seq, nodeOf(at.section), () =>
+          this.#send(nodeOf(at.section), [
+            CALL,
+            seq,
+            this.#floor(),
+            sworm,
+            name,
+            message.tag,
+            encoded,
+            remaining
+          ]))
+      if (reply._tag === "Answer") return yield* readAnswer(name, message, reply)
+      // after a loss it may have been executed there; a "not here" from elsewhere does not change that
+      if (reply._tag === "Lost") sentTo ??= at
+      missed = attempt
+    }
+  })
+
+  #awaitReply(seq: number, to: string, transmit: () => boolean): Effect.Effect<Reply> {
+    const { node } = this.#parts
+    return Effect.callback<Reply>((done) => {
+      this.#pending.set(seq, { node: to, resume: (reply) => done(Effect.succeed(reply)) })
+      if (!transmit()) done(Effect.succeed({ _tag: "NotHere" }))
+      return Effect.sync(() => {
+        if (to === node.id) this.#here().cancel(node.section, seq)
+        else this.#send(to, [CANCEL, seq])
+      })
+    })
+  }
+
+  #news(sworm: string, name: string): Effect.Effect<void> {
+    return Effect.raceFirst(this.#parts.directory.changed(sworm, name), Effect.sleep(RETRY_MS))
+  }
+
+  /** The lowest number still waited for: holders may forget what they answered to all below. */
+  #floor(): number {
+    for (const seq of this.#pending.keys()) return seq
+    return this.#lastSeq + 1
+  }
+
+  #send(to: string, body: ReadonlyArray<unknown>): boolean {
+    return this.#parts.transport.send(to, Channel.call, msgpack.encode(body), "user")
+  }
+
+  // ---- casts
+
+  readonly cast = Effect.fnUntraced({ self: this }, function* (
+    this: Caller,
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    timeoutMs: number
+  ): Effect.fn.Return<boolean, CallError> {
+    const { directory, node, nowMs, processes } = this.#parts
+    const encoded = message.payload.encode(payload)
+    if (encoded._tag === "Failure") return yield* Effect.fail(callError(name, "Encoding", describe(encoded)))
+    const deadline = nowMs() + timeoutMs
+    while (nowMs() < deadline) {
+      const process = processes.get(sworm, name)
+      if (process !== undefined && isOpen(process)) {
+        const forwarded = {
+          caller: node.section,
+          seq: undefined,
+          tag: message.tag,
+          payload: encoded.value,
+          deadlineMs: 0
+        }
+        process.receive({ message, payload, from: undefined, answer: () => {}, forward: () => forwarded })
+        return true
+      }
+      const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+      if (at === undefined) return false
+      if (at !== "moving" && at.section !== node.section) {
+        return this.#send(nodeOf(at.section), [CAST, sworm, name, message.tag, encoded.value, MAX_HOPS])
+      }
+      yield* this.#news(sworm, name)
+    }
+    return false
+  })
+}
+
+const readAnswer = (
+  name: string,
+  message: Message,
+  answer: { readonly kind: number; readonly value: unknown }
+): Exit.Exit<unknown, unknown> => {
+  if (answer.kind === CALL_ERROR) {
+    const [reason, detail] = answer.value as [CallFailure, string]
+    return Exit.fail(callError(name, reason, detail))
+  }
+  const decoded = (answer.kind === SUCCESS ? message.success : message.error).decode(answer.value)
+  if (decoded._tag === "Failure") return Exit.fail(callError(name, "Encoding", describe(decoded)))
+  return answer.kind === SUCCESS ? decoded : Exit.fail(decoded.value)
+}

@@ -1,0 +1,185 @@
+/** The holder's side of calls from other nodes: each is executed at most once, and answered to whoever called. */
+import { Effect, Exit, Metric } from "effect"
+import type { Directory } from "../Dispatch.ts"
+import { CallTable } from "../protocol/calls.ts"
+import { msgpack } from "../protocol/codec.ts"
+import { nodeOf, type SectionId } from "../protocol/ids.ts"
+import { asArray, asCount, asText, Channel } from "../protocol/wire.ts"
+import { CallError, type CallFailure } from "../SwormError.ts"
+import type { Peer, Transport } from "../Transport.ts"
+import {
+  CALL,
+  CALL_ERROR,
+  CANCEL,
+  CAST,
+  FAILURE,
+  type Forwarded,
+  NOT_HERE,
+  readReply,
+  REPLY,
+  type Reply,
+  SUCCESS
+} from "./callFrames.ts"
+import { describe, type Message } from "./Hosted.ts"
+import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
+import type { LocalProcesses } from "./LocalProcesses.ts"
+
+const droppedCasts = Metric.counter("sworm_casts_dropped", {
+  description: "Casts that reached a node without their process, which knew of no other node to send them on to"
+})
+
+export interface ReceiverParts {
+  readonly node: { readonly id: string; readonly section: SectionId }
+  readonly transport: Transport
+  readonly processes: LocalProcesses
+  readonly directory: Directory
+  readonly nowMs: () => number
+  /** A reply to one of this node's own calls. */
+  readonly onReply: (seq: number, reply: Reply) => void
+}
+
+export class Receiver {
+  /** What was answered to whom: a repeated call is answered again, not executed again. */
+  readonly calls = new CallTable()
+  readonly #parts: ReceiverParts
+  /** Interrupts a call that is under way here, by caller and number. */
+  readonly #running = new Map<string, () => void>()
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts
+  }
+
+  readonly take = (from: Peer, body: Uint8Array): void => {
+    const frame = asArray(msgpack.decode(body))
+    const caller: SectionId = `${from.boot}/${from.id}`
+    switch (frame[0]) {
+      case CALL:
+        return this.#called(caller, frame)
+      case REPLY:
+        return this.#parts.onReply(asCount(frame[1]), readReply(asCount(frame[2]), frame[3]))
+      case CANCEL:
+        return this.cancel(caller, asCount(frame[1]))
+      case CAST:
+        return this.#cast(caller, frame)
+    }
+  }
+
+  cancel(caller: SectionId, seq: number): void {
+    this.#running.get(`${caller}:${seq}`)?.()
+  }
+
+  #called(caller: SectionId, frame: ReadonlyArray<unknown>): void {
+    const { nowMs, processes } = this.#parts
+    const seq = asCount(frame[1])
+    this.calls.settleBelow(caller, asCount(frame[2]))
+    const process = processes.get(asText(frame[3]), asText(frame[4]))
+    const deadlineMs = nowMs() + asCount(frame[7])
+    if (process === undefined || !isOpen(process)) return this.#reply(caller, seq, NOT_HERE, null)
+    this.deliver(process, { caller, seq, tag: asText(frame[5]), payload: frame[6], deadlineMs })
+  }
+
+  #cast(caller: SectionId, frame: ReadonlyArray<unknown>): void {
+    const { directory, node, processes, transport } = this.#parts
+    const sworm = asText(frame[1])
+    const name = asText(frame[2])
+    const process = processes.get(sworm, name)
+    if (process !== undefined && isOpen(process)) {
+      return this.deliver(process, { caller, seq: undefined, tag: asText(frame[3]), payload: frame[4], deadlineMs: 0 })
+    }
+    // it has moved on since the sender looked: so does the message
+    const at = directory.find(sworm, name)
+    const hops = asCount(frame[5])
+    const onward = at === undefined || at.section === node.section || hops === 0 ? undefined : nodeOf(at.section)
+    const body = msgpack.encode([CAST, sworm, name, frame[3], frame[4], Math.max(0, hops - 1)])
+    if (onward === undefined || !transport.send(onward, Channel.call, body, "user")) {
+      Effect.runFork(Metric.update(droppedCasts, 1))
+    }
+  }
+
+  /** Hands a message that came over the wire to its process, unless it was handed over before. */
+  deliver(process: LocalProcess, forwarded: Forwarded): void {
+    const { caller, deadlineMs, payload, seq, tag } = forwarded
+    if (seq !== undefined) {
+      const known = this.calls.receive(caller, seq, `${process.sworm}\n${process.name}`, deadlineMs)
+      if (known?._tag === "Answered") {
+        const [kind, value] = known.reply as [number, unknown]
+        return this.#reply(caller, seq, kind, value)
+      }
+      if (known !== undefined) return
+    }
+    const message = process.type.messages.get(tag)
+    if (message === undefined) {
+      const detail = `"${process.type.name}" has no message "${tag}"`
+      return this.#refuse(caller, seq, "UnknownMessage", detail)
+    }
+    const decoded = message.payload.decode(payload)
+    if (decoded._tag === "Failure") return this.#refuse(caller, seq, "Encoding", describe(decoded))
+    const key = `${caller}:${seq}`
+    const envelope: Envelope = {
+      message,
+      payload: decoded.value,
+      from: undefined,
+      answer: (exit) => {
+        this.#running.delete(key)
+        if (seq !== undefined) this.#answered(process, message, caller, seq, exit)
+      },
+      forward: () => {
+        this.#running.delete(key)
+        if (seq !== undefined) this.calls.forget(caller, seq)
+        return forwarded
+      }
+    }
+    if (seq !== undefined) this.#running.set(key, () => process.cancel(envelope))
+    process.receive(envelope)
+  }
+
+  #refuse(caller: SectionId, seq: number | undefined, reason: CallFailure, detail: string): void {
+    if (seq === undefined) return
+    this.calls.forget(caller, seq)
+    this.#reply(caller, seq, CALL_ERROR, [reason, detail])
+  }
+
+  #answered(
+    process: LocalProcess,
+    message: Message,
+    caller: SectionId,
+    seq: number,
+    exit: Exit.Exit<unknown, unknown>
+  ): void {
+    const [kind, value] = encodeExit(process.name, message, exit)
+    if (kind === CALL_ERROR && (value as readonly [CallFailure])[0] === "Stopped") {
+      // it was not taken up: its caller may look for the process elsewhere
+      this.calls.forget(caller, seq)
+      return this.#reply(caller, seq, NOT_HERE, null)
+    }
+    this.calls.answer(caller, seq, [kind, value])
+    this.#reply(caller, seq, kind, value)
+  }
+
+  #reply(caller: SectionId, seq: number, kind: number, value: unknown): void {
+    const { node, onReply, transport } = this.#parts
+    if (caller === node.section) return onReply(seq, readReply(kind, value))
+    const to = nodeOf(caller)
+    if (!transport.send(to, Channel.call, msgpack.encode([REPLY, seq, kind, value]), "user")) {
+      // a reply that can't leave (too large, say) is no reason to keep the caller waiting
+      const instead = [REPLY, seq, CALL_ERROR, ["Encoding", "the reply could not be sent: is it larger than a frame?"]]
+      transport.send(to, Channel.call, msgpack.encode(instead), "user")
+    }
+  }
+}
+
+const encodeExit = (
+  name: string,
+  message: Message,
+  exit: Exit.Exit<unknown, unknown>
+): readonly [kind: number, value: unknown] => {
+  if (Exit.isSuccess(exit)) {
+    const encoded = message.success.encode(exit.value)
+    return encoded._tag === "Success" ? [SUCCESS, encoded.value] : [CALL_ERROR, ["Encoding", describe(encoded)]]
+  }
+  const reason = exit.cause.reasons[0]
+  const error = reason?._tag === "Fail" ? reason.error : undefined
+  if (error instanceof CallError && error.name === name) return [CALL_ERROR, [error.reason, error.detail]]
+  const encoded = message.error.encode(error)
+  return encoded._tag === "Success" ? [FAILURE, encoded.value] : [CALL_ERROR, ["Encoding", describe(encoded)]]
+}
