@@ -43,11 +43,13 @@ const checkId = (id: string): Effect.Effect<string, InvalidInput> =>
     : Effect.fail(new InvalidInput({ what: "node id", detail: `"${id}" is not 1 to 128 visible ASCII characters` }))
 
 /** Makes the identity of this run; fails when the id or the cluster's name cannot be used. */
-export const make = Effect.fnUntraced(function* (options: NodeOptions = {}): Effect.fn.Return<Node, InvalidInput> {
-  const id = yield* checkId(options.id ?? `${options.host ?? "node"}-${yield* randomSuffix}`)
-  const cluster = yield* checkId(options.cluster ?? "default")
-  const boot = yield* Clock.currentTimeMillis
-  return { id, boot, cluster, labels: options.labels ?? {}, section: sectionId(id, boot) }
-})
+export const make: (options?: NodeOptions) => Effect.Effect<Node, InvalidInput> = Effect.fnUntraced(
+  function* (options = {}) {
+    const id = yield* checkId(options.id ?? `${options.host ?? "node"}-${yield* randomSuffix}`)
+    const cluster = yield* checkId(options.cluster ?? "default")
+    const boot = yield* Clock.currentTimeMillis
+    return { id, boot, cluster, labels: options.labels ?? {}, section: sectionId(id, boot) }
+  }
+)
 
 export const layer = (options?: NodeOptions): Layer.Layer<Node, InvalidInput> => Layer.effect(Node)(make(options))

@@ -22,6 +22,7 @@ import { Mover } from "./mover.ts"
 import { type GossipOptions, resolve } from "./Options.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
+import { Registrations } from "./registrations.ts"
 import { Replication } from "./replication.ts"
 import * as Requesting from "./requests.ts"
 
@@ -30,6 +31,7 @@ export interface Backend {
   readonly core: Core
   readonly mover: Mover
   readonly registrar: Registrar
+  readonly registrations: Registrations
   readonly rebalancer: Rebalancing.Rebalancer
   readonly leave: Effect.Effect<void>
 }
@@ -84,7 +86,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   })
   const dispatch = yield* Dispatching.make(node, transport, processes, {
     find: (sworm, name) => directory.find(sworm, name),
-    locate: (sworm, name) => registrar.locate(sworm, name),
+    locate: (sworm, name) => registrations.locate(sworm, name),
     changed: (sworm, name) => directory.changed(sworm, name)
   })
   const core: Core = new Core({
@@ -98,13 +100,14 @@ export const makeBackend = Effect.fnUntraced(function* (
     requests,
     processes,
     dispatch,
-    owner: ownerOf(() => core, () => registrar),
+    owner: ownerOf(() => core, () => registrations),
     events: yield* PubSub.sliding<SupervisorEvent>(4096),
     moves: yield* PubSub.sliding<Move>(4096),
     fork: (effect) => void Effect.runForkWith(context)(Effect.forkIn(effect, scope, { startImmediately: true }))
   })
   const mover = new Mover(core)
-  const registrar: Registrar = new Registrar(core)
+  const registrar = new Registrar(core)
+  const registrations: Registrations = new Registrations(core)
   const caretaker = late.caretaker = new Caretaker(core, mover)
   const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover)
   replication.onCaughtUp = () => {
@@ -117,7 +120,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
-  return { core, mover, registrar, rebalancer, leave }
+  return { core, mover, registrar, registrations, rebalancer, leave }
 })
 
 /** Does a change of a member change where anything belongs, or who is asked? */
@@ -145,7 +148,7 @@ const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.
 }
 
 /** What becomes of a process that crashed or ended: its claim is written here, and nowhere else. */
-const ownerOf = (core: () => Core, registrar: () => Registrar): ProcessOwner => ({
+const ownerOf = (core: () => Core, registrations: () => Registrations): ProcessOwner => ({
   get node() {
     return core().parts.node
   },
@@ -164,7 +167,7 @@ const ownerOf = (core: () => Core, registrar: () => Registrar): ProcessOwner => 
     const { name, sworm } = process
     const { fork, processes } = core().parts
     if (processes.get(sworm, name) !== process) return
-    registrar().entomb(sworm, name)
+    registrations().entomb(sworm, name)
     processes.remove(process)
     const ref = refOf(process)
     core().emit(how === "GivenUp" ? { _tag: "GivenUp", ref, detail } : { _tag: "Stopped", ref })

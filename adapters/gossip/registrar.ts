@@ -1,29 +1,25 @@
 /**
- * Registration, its end, and changes of a registration (PROTOCOL R1, R2, H12, H14, H15, H28). All registrations of a
- * name go through its registrar, which answers them one after the other; changes of a claim go to its holder, the only
- * node that writes it.
+ * Registration (PROTOCOL R1, H12, H14, H15). All registrations of a name go through its registrar, which answers them
+ * one after the other; the node that placement picks runs the process and writes the claim.
  */
-import { Deferred, Effect, Exit, Random } from "effect"
-import type { Location } from "../../src/Dispatch.ts"
+import { Deferred, Effect, Exit } from "effect"
 import { rendezvous } from "../../src/Placement.ts"
-import { type Claim, type Spec, union } from "../../src/protocol/claims.ts"
+import type { Claim, Spec } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import {
   decodeRegisterError,
   encodeRegisterError,
-  InvalidInput,
   NameTaken,
-  NotRegistered,
   type ProcessRef,
   type RegisterError,
   StartFailed,
   Unavailable,
   Unregistered
 } from "../../src/SwormError.ts"
+import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
-import type { View } from "./membership.ts"
 import { Method } from "./requests.ts"
 
 /** What is to be registered. */
@@ -44,25 +40,8 @@ interface Registered {
 
 type Outcome = Exit.Exit<Registered, RegisterError>
 
-/** Try again: views differ for the moment, or a node could not be reached. */
-const AGAIN = "again" as const
-
-const again: Effect.Effect<typeof AGAIN> = Effect.succeed(AGAIN)
-
 const REGISTER_TIMEOUT_MS = 40_000
-const CHANGE_TIMEOUT_MS = 10_000
 const START_TIMEOUT_MS = 35_000
-const ASK_TIMEOUT_MS = 3000
-const JITTER_MS = 40
-
-const encoder = new TextEncoder()
-
-export const checkName = (what: string, name: string): InvalidInput | undefined => {
-  const bytes = name.length > 512 ? name.length : encoder.encode(name).length
-  return bytes >= 1 && bytes <= 512
-    ? undefined
-    : new InvalidInput({ what, detail: `${bytes} bytes of UTF-8; 1 to 512 are allowed` })
-}
 
 export class Registrar {
   readonly #core: Core
@@ -75,10 +54,6 @@ export class Registrar {
     requests.answer(Method.register, (_, body) => this.#registerAsked(body))
     requests.answer(Method.start, (_, body) => this.#startAsked(body))
     requests.answer(Method.reserved, (_, body) => this.#reservedAsked(body))
-    requests.answer(Method.locate, (_, body) => this.#locateAsked(body))
-    requests.answer(Method.unregister, (_, body) => this.#unregisterAsked(body))
-    requests.answer(Method.join, (_, body) => this.#groupAsked(body, true))
-    requests.answer(Method.leave, (_, body) => this.#groupAsked(body, false))
   }
 
   // ---- the caller's side
@@ -90,9 +65,9 @@ export class Registrar {
     const { node } = this.#core.parts
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
-    return this.#retrying(operation, REGISTER_TIMEOUT_MS, () => this.#attempt(reg, registration)).pipe(
+    return retrying(operation, REGISTER_TIMEOUT_MS, () => this.#attempt(reg, registration)).pipe(
       Effect.flatMap((made) =>
-        Effect.as(this.#kept(made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
+        Effect.as(kept(this.#core, made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
       )
     )
   }
@@ -109,34 +84,6 @@ export class Registrar {
       Effect.flatMap((reply) => readOutcome(reply)),
       Effect.catchTag("NoAnswer", () => again)
     )
-  }
-
-  /** Until it succeeds or fails for good; waits a little, each time differently, between attempts. */
-  #retrying<A, E>(
-    operation: string,
-    timeoutMs: number,
-    attempt: () => Effect.Effect<A | typeof AGAIN, E>
-  ): Effect.Effect<A, E | Unavailable> {
-    const loop = Effect.gen(function* () {
-      for (let wait = 10;; wait = Math.min(wait * 2, 500)) {
-        const result = yield* attempt()
-        if (result !== AGAIN) return result
-        yield* Effect.sleep(wait + (yield* Random.nextIntBetween(0, JITTER_MS)))
-      }
-    })
-    return loop.pipe(Effect.timeoutOrElse({
-      duration: timeoutMs,
-      orElse: () =>
-        Effect.fail(new Unavailable({ operation, detail: `the cluster did not agree on it within ${timeoutMs} ms` }))
-    }))
-  }
-
-  /** A change counts when two nodes have it: the one that wrote it, and this one or another. */
-  #kept({ section, version }: { readonly section: SectionId; readonly version: number }, operation: string) {
-    const { node, replication } = this.#core.parts
-    return section === node.section
-      ? replication.stored(version, operation)
-      : replication.have(section, version, operation)
   }
 
   // ---- the registrar's side
@@ -349,169 +296,6 @@ export class Registrar {
     return Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
       core.exclusively(sworm, name, operation) ?? again
     )
-  }
-
-  // ---- looking up
-
-  /**
-   * Looks further where this node's copy names nobody to call: the registrar has seen every registration, and just after
-   * a change of members the registrar before it has.
-   */
-  locate(sworm: string, name: string): Effect.Effect<Location | "moving" | undefined> {
-    return Effect.gen({ self: this }, function* () {
-      const { directory, members, nowMs, options } = this.#core.parts
-      if (directory.view(sworm, name).claims.length > 0) return "moving"
-      const at = yield* this.#askWhere(sworm, name, members.view().active)
-      const { until, view } = members.previous()
-      if (at !== undefined || nowMs() - until > options.joinGraceMs) return at
-      const present = new Set(members.view().present.map(({ id }) => id))
-      return yield* this.#askWhere(sworm, name, view.active.filter(({ id }) => present.has(id)))
-    })
-  }
-
-  #askWhere(
-    sworm: string,
-    name: string,
-    active: View["active"]
-  ): Effect.Effect<Location | "moving" | undefined> {
-    const { node, requests } = this.#core.parts
-    const registrar = this.#core.registrar(sworm, name, active)
-    if (registrar === undefined || registrar === node.id) return Effect.succeed(undefined)
-    return requests.ask(registrar, Method.locate, [sworm, name], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply): Location | "moving" | undefined => {
-        if (reply === null || reply === "moving") return reply ?? undefined
-        const [section, epoch, continuity] = asArray(reply, 3)
-        return { section: asText(section), epoch: asCount(epoch), continuity: asCount(continuity) }
-      }),
-      Effect.catchTag("NoAnswer", () => Effect.succeed("moving" as const))
-    )
-  }
-
-  #locateAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name] = asTexts(body)
-    const { directory } = this.#core.parts
-    const at = directory.find(sworm!, name!)
-    if (at !== undefined) return Effect.succeed([at.section, at.epoch, at.continuity])
-    return Effect.succeed(directory.view(sworm!, name!).claims.length > 0 ? "moving" : null)
-  }
-
-  // ---- the end of a registration, and groups: at the holder
-
-  unregister(sworm: string, name: string): Effect.Effect<void, NotRegistered | Unavailable> {
-    const operation = `unregister "${name}"`
-    return this.#atHolder(operation, sworm, name, Method.unregister, [sworm, name], () => this.#end(sworm, name))
-  }
-
-  changeGroup(
-    sworm: string,
-    group: string,
-    name: string,
-    joins: boolean
-  ): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> {
-    const invalid = checkName("group", group)
-    if (invalid !== undefined) return Effect.fail(invalid)
-    const process = this.#core.parts.processes.get(sworm, name)
-    if (process?.status === "starting") {
-      // from inside `init`: the claim that is written when it is done has the group
-      process.groups = joins ? union(process.groups, [group]) : process.groups.filter((other) => other !== group)
-      return Effect.void
-    }
-    const method = joins ? Method.join : Method.leave
-    const operation = `${joins ? "join" : "leave"} "${group}" with "${name}"`
-    return this.#atHolder(
-      operation,
-      sworm,
-      name,
-      method,
-      [sworm, name, group],
-      () => this.#regroup(sworm, name, group, joins)
-    )
-  }
-
-  /** Has something done by the node that writes a name's claim; done when a second node has stored it. */
-  #atHolder(
-    operation: string,
-    sworm: string,
-    name: string,
-    method: number,
-    body: unknown,
-    here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
-  ): Effect.Effect<void, NotRegistered | Unavailable> {
-    const { directory, node, requests } = this.#core.parts
-    const attempt = Effect.gen({ self: this }, function* () {
-      const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
-      if (at === "moving") return AGAIN
-      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
-      if (at.section === node.section) {
-        const version = yield* here()
-        return version === AGAIN ? AGAIN : { section: node.section, version }
-      }
-      const reply = yield* requests.ask(nodeOf(at.section), method, body, ASK_TIMEOUT_MS).pipe(
-        Effect.catchTag("NoAnswer", () => Effect.succeed(null))
-      )
-      return reply === null ? AGAIN : { section: at.section, version: asCount(reply) }
-    })
-    return this.#retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
-      Effect.flatMap((change) => this.#kept(change, operation))
-    )
-  }
-
-  #unregisterAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name] = asTexts(body)
-    return Effect.map(
-      Effect.orElseSucceed(this.#end(sworm!, name!), () => AGAIN),
-      (version) => version === AGAIN ? null : version
-    )
-  }
-
-  #groupAsked(body: unknown, joins: boolean): Effect.Effect<unknown> {
-    const [sworm, name, group] = asTexts(body)
-    return Effect.map(
-      Effect.orElseSucceed(this.#regroup(sworm!, name!, group!, joins), () => AGAIN),
-      (version) => version === AGAIN ? null : version
-    )
-  }
-
-  /** R2, at the holder: a tomb for all registrations known takes the claim's place; the process stops. */
-  #end(sworm: string, name: string): Effect.Effect<number | typeof AGAIN, NotRegistered> {
-    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
-      const core = this.#core
-      if (core.isBusy(sworm, name)) return again
-      if (core.entry(sworm, name)?.claim === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
-      const version = this.entomb(sworm, name)
-      const process = core.parts.processes.get(sworm, name)
-      core.adopted.get(keyOf(sworm, name))?.()
-      if (process === undefined) return Effect.succeed(version)
-      core.parts.processes.remove(process)
-      core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
-      return Effect.as(process.close("Unregistered"), version)
-    })
-  }
-
-  /** Every final end writes a tomb (H26). */
-  entomb(sworm: string, name: string): number {
-    const view = this.#core.parts.directory.view(sworm, name)
-    const registrations = union(...view.claims.map(({ claim }) => claim.registrations))
-    return this.#core.writeTomb(sworm, name, { registrations, epoch: view.highestEpoch })
-  }
-
-  #regroup(
-    sworm: string,
-    name: string,
-    group: string,
-    joins: boolean
-  ): Effect.Effect<number | typeof AGAIN, NotRegistered> {
-    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
-      const core = this.#core
-      const { replication } = core.parts
-      if (core.isBusy(sworm, name)) return again
-      const claim = core.entry(sworm, name)?.claim
-      if (claim === undefined || claim.mode === "released") return Effect.fail(new NotRegistered({ sworm, name }))
-      const member = claim.groups.includes(group)
-      if (member === joins) return Effect.succeed(replication.replica.version(replication.replica.own))
-      const groups = joins ? [...claim.groups, group] : claim.groups.filter((other) => other !== group)
-      return Effect.succeed(core.writeClaim(sworm, name, { ...claim, groups }))
-    })
   }
 }
 

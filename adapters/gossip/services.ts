@@ -16,6 +16,7 @@ import { type Core, keyOf } from "./core.ts"
 import { type MembershipDriver, publicMember } from "./membership.ts"
 import type { GossipOptions } from "./Options.ts"
 import type { Registrar } from "./registrar.ts"
+import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
 
 const AWAIT_SYNCED_MS = 30_000
@@ -66,16 +67,16 @@ const awaitSynced = (members: MembershipDriver): Effect.Effect<void, Unavailable
 
 // ---- Registry
 
-const registryOf = ({ core, registrar }: Backend): Registry => {
+const registryOf = ({ core, registrar, registrations }: Backend): Registry => {
   const { directory } = core.parts
   return {
     whereis: (sworm, name) => Effect.sync(() => Option.fromUndefinedOr(directory.ref(sworm, name))),
     registered: (sworm) => Effect.sync(() => directory.refs(sworm)),
-    adopt: (sworm, name, { metadata } = {}) => adopt(core, registrar, sworm, name, metadata),
-    unregister: (sworm, name) => registrar.unregister(sworm, name),
-    join: (sworm, group, name) => registrar.changeGroup(sworm, group, name, true),
+    adopt: (sworm, name, { metadata } = {}) => adopt(core, registrar, registrations, sworm, name, metadata),
+    unregister: (sworm, name) => registrations.unregister(sworm, name),
+    join: (sworm, group, name) => registrations.changeGroup(sworm, group, name, true),
     leave: (sworm, group, name) =>
-      Effect.catchTag(registrar.changeGroup(sworm, group, name, false), "InvalidInput", () => Effect.void),
+      Effect.catchTag(registrations.changeGroup(sworm, group, name, false), "InvalidInput", () => Effect.void),
     members: (sworm, group) => Effect.sync(() => directory.group(sworm, group)),
     changes: Stream.fromPubSub(directory.changes)
   }
@@ -84,6 +85,7 @@ const registryOf = ({ core, registrar }: Backend): Registry => {
 const adopt = (
   core: Core,
   registrar: Registrar,
+  registrations: Registrations,
   sworm: string,
   name: string,
   metadata: unknown
@@ -91,7 +93,7 @@ const adopt = (
   const key = keyOf(sworm, name)
   const release = Effect.suspend(() => {
     if (!core.adopted.delete(key)) return Effect.void
-    return Effect.ignore(registrar.unregister(sworm, name))
+    return Effect.ignore(registrations.unregister(sworm, name))
   })
   return Effect.acquireRelease(
     Effect.suspend(() => {
@@ -108,12 +110,12 @@ const adopt = (
 
 // ---- Supervisor
 
-const supervisorOf = ({ core, rebalancer, registrar }: Backend): Supervisor => {
+const supervisorOf = ({ core, rebalancer, registrar, registrations }: Backend): Supervisor => {
   const { directory, events, processes, replication } = core.parts
   return {
     start: ({ args, metadata, name, restart, sworm, type }) =>
       registrar.register({ sworm, name, spec: { type, args, restart: restart ?? "transient" }, metadata }),
-    terminate: (sworm, name) => registrar.unregister(sworm, name),
+    terminate: (sworm, name) => registrations.unregister(sworm, name),
     which: (sworm) => Effect.sync(() => [...processes.of(sworm)].map(childOf)),
     countChildren: (sworm) =>
       Effect.sync(() => {

@@ -1,0 +1,776 @@
+// Membership without sockets or timers: real `Swim` instances over a table of links, in virtual time.
+import { assert, describe, it } from "@effect/vitest"
+import { seededRandom } from "../../src/protocol/random.ts"
+import {
+  isGone,
+  type Member,
+  overrides,
+  type Status,
+  Swim,
+  type SwimConfig,
+  type SwimMessage,
+  type SwimOutput,
+  type Update
+} from "../../src/protocol/swim.ts"
+import { decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
+import { int } from "./support.ts"
+
+const config: SwimConfig = {
+  probeIntervalMs: 500,
+  probeTimeoutMs: 300,
+  indirectProbes: 3,
+  suspicionMaxMs: 2000,
+  suspicionMinMs: 1000,
+  retransmit: 4,
+  forgetAfterMs: 3_600_000
+}
+
+const TICK_MS = config.probeTimeoutMs / 2
+const STEP_MS = 10
+
+const update = (id: string, change: Partial<Update> = {}): Update => ({
+  id,
+  boot: 1,
+  incarnation: 0,
+  status: "alive",
+  address: `${id}:1`,
+  synced: true,
+  labels: {},
+  ...change
+})
+
+const make = (id: string, change: Partial<Update> = {}, seed = 1): Swim =>
+  new Swim(update(id, change), config, seededRandom(seed))
+
+const statuses: ReadonlyArray<Status> = ["alive", "leaving", "suspect", "dead", "left"]
+
+interface Change {
+  readonly at: number
+  readonly seenBy: string
+  readonly id: string
+  readonly boot: number
+  readonly status: Status
+}
+
+/** What a node's address does with a message: takes it, loses it, or refuses the connection. */
+type Link = "open" | "silent" | "refused"
+
+class Cluster {
+  now = 0
+  readonly swims = new Map<string, Swim>()
+  /** Neither ticks nor takes messages; what is sent to it waits. */
+  readonly frozen = new Set<string>()
+  readonly changes: Array<Change> = []
+  readonly sent: Array<readonly [at: number, from: string, to: string, message: SwimMessage]> = []
+  link: (from: string, to: string) => Link = () => "open"
+  readonly #connected = new Set<string>()
+  readonly #nextTick = new Map<string, number>()
+  #flights: Array<{ readonly at: number; readonly to: string; readonly run: () => void }> = []
+  readonly #random: () => number
+
+  constructor(seed: number, ...ids: ReadonlyArray<string>) {
+    this.#random = seededRandom(seed)
+    for (const id of ids) this.add(id)
+  }
+
+  add(id: string, boot = 1): Swim {
+    const swim = new Swim(update(id, { boot }), config, seededRandom(Math.floor(this.#random() * 0x7fffffff)))
+    this.swims.set(id, swim)
+    this.#nextTick.set(id, this.now + Math.floor(this.#random() * TICK_MS))
+    return swim
+  }
+
+  /** The process is gone: connections to it end, and nobody listens at its address. */
+  crash(id: string, announced = true): void {
+    this.swims.delete(id)
+    for (const pair of [...this.#connected]) {
+      const [from, to] = pair.split(" ") as [string, string]
+      if (from !== id && to !== id) continue
+      this.#connected.delete(pair)
+      const other = from === id ? to : from
+      if (announced) this.#later(other, () => this.perform(other, this.swims.get(other)?.linkDown(id, this.now) ?? []))
+    }
+  }
+
+  connect(from: string, to: string): void {
+    const pair = [from, to].sort().join(" ")
+    if (this.#connected.has(pair) || this.link(from, to) !== "open" || this.link(to, from) !== "open") return
+    this.#connected.add(pair)
+    for (const [one, other] of [[from, to], [to, from]] as const) {
+      this.perform(one, this.swims.get(one)?.linkUp(other) ?? [])
+    }
+  }
+
+  /** As a node does every so often: dials all that it knows and isn't connected to. */
+  redial(): void {
+    this.#connected.clear()
+    for (const from of this.swims.keys()) for (const to of this.swims.keys()) if (from < to) this.connect(from, to)
+  }
+
+  join(): void {
+    const [seed] = this.swims.keys()
+    for (const id of this.swims.keys()) if (id !== seed) this.connect(id, seed!)
+  }
+
+  perform(id: string, outputs: ReadonlyArray<SwimOutput>): void {
+    for (const output of outputs) {
+      if (output._tag === "Changed") {
+        const { boot, id: of, status } = output.member
+        this.changes.push({ at: this.now, seenBy: id, id: of, boot, status })
+      } else this.#send(id, output.to, decodeSwim(encodeSwim(output.message)))
+    }
+  }
+
+  #send(from: string, to: string, message: SwimMessage): void {
+    this.sent.push([this.now, from, to, message])
+    const link = this.swims.has(to) ? this.link(from, to) : "refused"
+    if (link === "refused") {
+      this.#later(from, () => this.perform(from, this.swims.get(from)?.dialFailed(to, true, this.now) ?? []))
+    } else if (link === "open") {
+      this.#later(to, () => {
+        this.connect(from, to)
+        this.perform(to, this.swims.get(to)?.receive(from, message, this.now) ?? [])
+      })
+    }
+  }
+
+  #later(to: string, run: () => void): void {
+    this.#flights.push({ at: this.now + STEP_MS + Math.floor(this.#random() * 2) * STEP_MS, to, run })
+  }
+
+  run(ms: number, each: () => void = () => {}): void {
+    for (const end = this.now + ms; this.now < end;) {
+      this.now += STEP_MS
+      for (const [id, swim] of this.swims) {
+        if (this.frozen.has(id) || this.now < this.#nextTick.get(id)!) continue
+        this.#nextTick.set(id, this.now + TICK_MS)
+        this.perform(id, swim.tick(this.now))
+      }
+      const due = this.#flights.filter((flight) => flight.at <= this.now && !this.frozen.has(flight.to))
+      this.#flights = this.#flights.filter((flight) => !due.includes(flight))
+      for (const { run } of due) run()
+      each()
+    }
+  }
+
+  /** Runs until it holds; the time that took. */
+  until(what: string, holds: () => boolean, withinMs: number): number {
+    const start = this.now
+    while (!holds()) {
+      assert.isAtMost(this.now - start, withinMs, `${what}: ${JSON.stringify(this.view())}`)
+      this.run(STEP_MS)
+    }
+    return this.now - start
+  }
+
+  status(seenBy: string, of: string): Status | undefined {
+    return this.swims.get(seenBy)?.members.get(of)?.status
+  }
+
+  everyoneSees(of: string, status: Status): boolean {
+    return [...this.swims.keys()].every((id) => id === of || this.status(id, of) === status)
+  }
+
+  allAlive(): boolean {
+    return [...this.swims.keys()].every((id) => [...this.swims.keys()].every((of) => this.status(id, of) === "alive"))
+  }
+
+  view(): unknown {
+    return [...this.swims].map(([id, swim]) => [id, [...swim.members.values()].map(({ id, status }) => `${id} ${status}`)])
+  }
+
+  ever(status: Status, of: string, since = 0): ReadonlyArray<Change> {
+    return this.changes.filter((change) => change.at >= since && change.id === of && change.status === status)
+  }
+}
+
+const formed = (seed: number, ...ids: ReadonlyArray<string>): Cluster => {
+  const cluster = new Cluster(seed, ...ids)
+  cluster.join()
+  cluster.until("everyone sees everyone", () => cluster.allAlive(), 5000)
+  return cluster
+}
+
+const three = ["a", "b", "c"] as const
+const five = ["a", "b", "c", "d", "e"] as const
+const seeds = [1, 2, 3, 4, 5]
+
+describe("overrides: what is newer about a member", () => {
+  it("at equal incarnations alive < leaving < suspect < dead < left", () => {
+    for (const [i, before] of statuses.entries()) {
+      for (const [j, after] of statuses.entries()) {
+        assert.strictEqual(overrides(update("x", { status: after }), update("x", { status: before })), j > i)
+      }
+    }
+  })
+
+  it("a higher incarnation wins over any status, a lower one over none", () => {
+    for (const before of statuses) {
+      for (const after of statuses) {
+        assert.isTrue(overrides(update("x", { status: after, incarnation: 3 }), update("x", { status: before, incarnation: 2 })))
+        assert.isFalse(overrides(update("x", { status: after, incarnation: 1 }), update("x", { status: before, incarnation: 2 })))
+      }
+    }
+  })
+
+  it("[H8] [H9] a later boot wins over any status and incarnation, an earlier one over none", () => {
+    for (const before of statuses) {
+      for (const after of statuses) {
+        assert.isTrue(overrides(update("x", { status: after, boot: 2 }), update("x", { status: before, incarnation: 9 })))
+        assert.isFalse(overrides(update("x", { status: after, incarnation: 9 }), update("x", { status: before, boot: 2 })))
+      }
+    }
+  })
+})
+
+describe("joining", () => {
+  it("a node alone sees itself and sends nothing", () => {
+    const cluster = new Cluster(1, "a")
+    cluster.run(10_000)
+    assert.deepStrictEqual(cluster.sent, [])
+    assert.isTrue(cluster.allAlive())
+  })
+
+  it.each(seeds.flatMap((seed) => [[seed, three], [seed, five]] as const))(
+    "seed %i: %j that know one address see all alive, and nobody is ever suspected",
+    (seed, ids) => {
+      const cluster = new Cluster(seed, ...ids)
+      cluster.join()
+      const took = cluster.until("everyone sees everyone", () => cluster.allAlive(), 5000)
+      assert.isAtMost(took, 200, "by the exchange on connecting, not by slow gossip")
+      cluster.run(30_000)
+      assert.isTrue(cluster.allAlive())
+      assert.deepStrictEqual(cluster.changes.filter(({ status }) => status !== "alive"), [])
+    }
+  )
+
+  it("tells of members with all that they say of themselves", () => {
+    const a = make("a", { labels: { zone: "eu" }, address: "10.0.0.1:4100", synced: false, boot: 7 })
+    const b = make("b")
+    const [state] = a.linkUp("b")
+    assert.isTrue(state?._tag === "Send" && state.message._tag === "State" && !state.message.answer)
+    const answers = b.receive("a", (state as SwimOutput & { _tag: "Send" }).message, 0)
+    const { hash: _, ...known } = b.members.get("a")!
+    assert.deepStrictEqual(known, { ...update("a"), labels: { zone: "eu" }, address: "10.0.0.1:4100", synced: false, boot: 7 })
+    const answer = answers.find((output) => output._tag === "Send")
+    assert.isTrue(answer?.message._tag === "State" && answer.message.answer, "answered, and that is not answered again")
+    assert.deepStrictEqual(a.receive("b", answer!.message, 0).filter(({ _tag }) => _tag === "Send"), [])
+    assert.deepStrictEqual(a.present().map(({ id }) => id), ["a", "b"])
+  })
+
+  it("announces what changes of itself to everyone", () => {
+    const cluster = formed(1, ...three)
+    cluster.perform("b", cluster.swims.get("b")!.announce({ synced: false }))
+    cluster.run(100)
+    for (const id of three) assert.isFalse(cluster.swims.get(id)!.members.get("b")!.synced)
+  })
+})
+
+describe("a node that falls silent", () => {
+  it.each(seeds.flatMap((seed) => [[seed, three], [seed, five]] as const))(
+    "seed %i: %j, is suspected, then dead everywhere, and not before the least suspicion",
+    (seed, ids) => {
+      const cluster = formed(seed, ...ids)
+      cluster.run(2000 + 70 * seed)
+      const silent = ids[1]
+      const since = cluster.now
+      cluster.link = (from, to) => from === silent || to === silent ? "silent" : "open"
+      const others = ids.filter((id) => id !== silent)
+      const dead = (): boolean => others.every((id) => cluster.status(id, silent) === "dead")
+      cluster.until("dead everywhere", dead, config.suspicionMaxMs + 6 * config.probeIntervalMs)
+      for (const id of others) {
+        const mine = cluster.changes.filter((change) => change.seenBy === id && change.id === silent && change.at >= since)
+        assert.deepStrictEqual(mine.map(({ status }) => status), ["suspect", "dead"])
+      }
+      const suspected = cluster.ever("suspect", silent, since)[0]!.at
+      const died = cluster.ever("dead", silent, since)[0]!.at
+      assert.isAtLeast(died - suspected, config.suspicionMinMs)
+      for (const id of others) for (const of of others) assert.strictEqual(cluster.status(id, of), "alive")
+      // the silent one takes it the other way round, and is no longer spoken to
+      const before = cluster.sent.length
+      cluster.run(5000)
+      const toDead = cluster.sent.slice(before).filter(([, from, to]) => from !== silent && to === silent)
+      assert.deepStrictEqual(toDead, [])
+    }
+  )
+
+  it("the more confirm it, the sooner it is dead", () => {
+    const deathAfter = (confirmations: number): number => {
+      const a = make("a")
+      a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d", "e"].map((id) => update(id)), answer: true }, 0)
+      a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+      for (const id of ["c", "d", "e"].slice(0, confirmations)) {
+        a.receive(id, { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+      }
+      return alone(a, 10_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined) ?? Infinity
+    }
+    const after = [0, 1, 2, 3].map(deathAfter)
+    assert.isAtMost(after[0]!, config.suspicionMaxMs + 2 * TICK_MS)
+    assert.isAtLeast(after[0]!, config.suspicionMaxMs)
+    assert.isTrue(after[1]! < after[0]! && after[2]! < after[1]! && after[3]! <= after[2]!, `${after}`)
+    assert.isAtLeast(after[3]!, config.suspicionMinMs)
+  })
+
+  it("[H19] one observer's repeated word counts once", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d"].map((id) => update(id)), answer: true }, 0)
+    for (let i = 0; i < 5; i++) a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+    const died = alone(a, 10_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined)
+    assert.isAtLeast(died!, config.suspicionMaxMs)
+  })
+})
+
+/** One node whose pings to everyone but "x" are answered, whose requests to look at "x" are not. */
+const alone = <A>(swim: Swim, ms: number, look: (now: number) => A | undefined): A | undefined => {
+  for (let now = 0; now <= ms; now += TICK_MS) {
+    const answer = (outputs: ReadonlyArray<SwimOutput>): void => {
+      for (const output of outputs) {
+        if (output._tag !== "Send" || output.to === "x" || output.message._tag !== "Ping") continue
+        answer(swim.receive(output.to, { _tag: "Ack", seq: output.message.seq, updates: [] }, now))
+      }
+    }
+    answer(swim.tick(now))
+    const found = look(now)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+describe("a second observer", () => {
+  it("[H19] is needed where there is one: unconfirmed, a silent member stays suspect", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("x"), update("b")], answer: true }, 0)
+    alone(a, 60_000, () => {
+      assert.notStrictEqual(a.members.get("x")!.status, "dead")
+      return undefined
+    })
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+    assert.strictEqual(a.members.get("b")!.status, "alive")
+  })
+
+  it("[H19] isn't needed where there is none", () => {
+    const a = make("a")
+    a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
+    const died = alone(a, 60_000, (now) => a.members.get("x")!.status === "dead" ? now : undefined)
+    assert.isAtMost(died!, config.suspicionMaxMs + 4 * config.probeIntervalMs)
+  })
+
+  const cuts: ReadonlyArray<readonly [string, (from: string, to: string) => Link]> = [
+    ["what a sends to b is lost", (from, to) => from === "a" && to === "b" ? "silent" : "open"],
+    ["what b sends to a is lost", (from, to) => from === "b" && to === "a" ? "silent" : "open"],
+    ["a and b lose all between them", (from, to) => from + to === "ab" || from + to === "ba" ? "silent" : "open"],
+    ["b refuses a's connections", (from, to) => from === "a" && to === "b" ? "refused" : "open"],
+    ["each refuses the other's", (from, to) => from + to === "ab" || from + to === "ba" ? "refused" : "open"]
+  ]
+  it.each(cuts.flatMap(([what, link]) => seeds.flatMap((seed) => [[what, seed, three, link], [what, seed, five, link]] as const)))(
+    "[H19] %s (seed %i, %j): nobody is declared dead while another sees it",
+    (_, seed, ids, link) => {
+      const cluster = formed(seed, ...ids)
+      cluster.link = link
+      cluster.run(60_000)
+      assert.deepStrictEqual(cluster.changes.filter(({ status }) => isGone(status)), [])
+      assert.isTrue(cluster.allAlive() || cluster.changes.some(({ status }) => status === "suspect"))
+      for (const swim of cluster.swims.values()) assert.strictEqual(swim.deaths, 0)
+    }
+  )
+})
+
+describe("a crashed node, its port refusing", () => {
+  it.each(seeds.flatMap((seed) => [[seed, three], [seed, five]] as const))(
+    "seed %i, %j: dead at once everywhere, confirmed by a second observer, without a suspicion",
+    (seed, ids) => {
+      const cluster = formed(seed, ...ids)
+      cluster.run(1000 + 130 * seed)
+      const since = cluster.now
+      cluster.crash("b")
+      const took = cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 300)
+      assert.isAtMost(took, 200)
+      assert.deepStrictEqual(cluster.ever("suspect", "b", since), [])
+    }
+  )
+
+  it.each(seeds)("seed %i: found by the next probe where no connection told of it", (seed) => {
+    const cluster = formed(seed, ...three)
+    cluster.crash("b", false)
+    cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 3 * config.probeIntervalMs)
+    assert.deepStrictEqual(cluster.ever("suspect", "b"), [])
+  })
+
+  it.each(seeds)("seed %i: the other of two decides alone, at once", (seed) => {
+    const cluster = formed(seed, "a", "b")
+    cluster.run(1000)
+    cluster.crash("b")
+    const took = cluster.until("dead", () => cluster.status("a", "b") === "dead", 300)
+    assert.isAtMost(took, 100)
+  })
+
+  it.each(seeds)("seed %i: two that crash together, of five", (seed) => {
+    const cluster = formed(seed, ...five)
+    cluster.crash("b")
+    cluster.crash("d")
+    const gone = (): boolean => cluster.everyoneSees("b", "dead") && cluster.everyoneSees("d", "dead")
+    cluster.until("both dead everywhere", gone, config.suspicionMaxMs + 6 * config.probeIntervalMs)
+    for (const of of ["a", "c", "e"]) assert.isTrue(cluster.everyoneSees(of, "alive"))
+  })
+
+  it.each(seeds)("[H8] [H9] seed %i: its next boot is alive at once, and the old one's death is no death of it", (seed) => {
+    const cluster = formed(seed, ...three)
+    cluster.crash("b")
+    cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 300)
+    cluster.add("b", 2)
+    cluster.connect("b", "c")
+    cluster.until("alive everywhere", () => cluster.allAlive(), 300)
+    for (const id of three) assert.strictEqual(cluster.swims.get(id)!.members.get("b")!.boot, 2)
+    const since = cluster.now
+    cluster.run(20_000)
+    assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
+    assert.strictEqual(cluster.swims.get("b")!.deaths, 0)
+    assert.strictEqual(cluster.swims.get("b")!.self.incarnation, 0)
+  })
+})
+
+describe("a node that was only thought dead", () => {
+  it.each(seeds)("seed %i: suspected but there again in time, it refutes with a higher incarnation", (seed) => {
+    const cluster = formed(seed, ...three)
+    cluster.link = (from, to) => from === "b" || to === "b" ? "silent" : "open"
+    const suspected = (): boolean => cluster.status("a", "b") === "suspect" && cluster.status("c", "b") === "suspect"
+    cluster.until("suspected", suspected, 6 * config.probeIntervalMs)
+    cluster.link = () => "open"
+    cluster.until("alive everywhere", () => cluster.allAlive(), config.suspicionMinMs)
+    cluster.run(20_000)
+    assert.isTrue(cluster.allAlive())
+    assert.deepStrictEqual(cluster.ever("dead", "b"), [])
+    assert.isAtLeast(cluster.swims.get("b")!.self.incarnation, 1)
+    assert.strictEqual(cluster.swims.get("b")!.deaths, 0)
+  })
+
+  it.each(seeds)("[H9] seed %i: declared dead, it says otherwise as soon as it is heard, and knows that it was", (seed) => {
+    const cluster = formed(seed, ...five)
+    cluster.link = (from, to) => from === "b" || to === "b" ? "silent" : "open"
+    cluster.until("dead", () => ["a", "c", "d", "e"].every((id) => cluster.status(id, "b") === "dead"), 6000)
+    cluster.link = () => "open"
+    cluster.redial()
+    cluster.until("alive everywhere", () => cluster.allAlive(), 1000)
+    assert.strictEqual(cluster.swims.get("b")!.deaths, 1)
+    assert.isAtLeast(cluster.swims.get("b")!.self.incarnation, 1)
+    const since = cluster.now
+    cluster.run(20_000)
+    assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
+  })
+
+  it.each(seeds)("[H9] seed %i: a split heals: both sides had buried the other, and all are alive again", (seed) => {
+    const cluster = formed(seed, ...five)
+    const side = (id: string): boolean => id < "c"
+    cluster.link = (from, to) => side(from) === side(to) ? "open" : "silent"
+    cluster.run(20_000)
+    for (const id of five) for (const of of five) assert.strictEqual(cluster.status(id, of), side(id) === side(of) ? "alive" : "dead")
+    cluster.link = () => "open"
+    cluster.redial()
+    cluster.until("alive everywhere", () => cluster.allAlive(), 1000)
+    for (const swim of cluster.swims.values()) assert.strictEqual(swim.deaths, 1)
+  })
+
+  it.each(seeds)("seed %i: whatever was lost before, once nothing is lost all are alive again", (seed) => {
+    const cluster = formed(seed, ...five)
+    const random = seededRandom(seed)
+    cluster.link = () => random() < 0.3 ? "silent" : "open"
+    cluster.run(30_000)
+    cluster.link = () => "open"
+    cluster.redial()
+    cluster.until("alive everywhere", () => cluster.allAlive(), 10_000)
+  })
+
+  const told: ReadonlyArray<readonly [string, Partial<Update>, incarnation: number, deaths: number]> = [
+    ["dead at its incarnation", { status: "dead", incarnation: 3 }, 4, 1],
+    ["dead at a higher one", { status: "dead", incarnation: 7 }, 8, 1],
+    ["dead at a lower one, refuted already", { status: "dead", incarnation: 2 }, 3, 0],
+    ["left, which it never said", { status: "left", incarnation: 3 }, 4, 1],
+    ["suspect at its incarnation", { status: "suspect", incarnation: 3 }, 4, 0],
+    ["suspect at a lower one", { status: "suspect", incarnation: 2 }, 3, 0],
+    ["alive as it is", { status: "alive", incarnation: 3 }, 3, 0],
+    ["dead of an earlier boot", { status: "dead", incarnation: 9, boot: 4 }, 3, 0],
+    ["dead of a later boot", { status: "dead", incarnation: 9, boot: 6 }, 3, 0]
+  ]
+  it.each(told)("told that it is %s", (_, change, incarnation, deaths) => {
+    for (const tag of ["Gossip", "Ping", "Ack", "State"] as const) {
+      const a = make("a", { boot: 5, incarnation: 3 })
+      a.receive("b", { _tag: "State", updates: [update("b")], answer: true }, 0)
+      const updates = [update("a", { boot: 5, ...change })]
+      const message: SwimMessage = tag === "Gossip"
+        ? { _tag: tag, updates }
+        : tag === "State"
+        ? { _tag: tag, updates, answer: true }
+        : { _tag: tag, seq: 99, updates }
+      const outputs = a.receive("b", message, 0)
+      assert.deepStrictEqual([a.self.status, a.self.boot, a.self.incarnation], ["alive", 5, incarnation])
+      assert.strictEqual(a.deaths, deaths)
+      const loud = outputs.some((output) => output._tag === "Send" && output.to === "b" && output.message._tag === "Gossip")
+      assert.strictEqual(loud, incarnation > 3, "says so to everyone, at once")
+    }
+  })
+
+  it("counts each death once, however many tell of it", () => {
+    const a = make("a")
+    for (const from of ["b", "c", "d"]) a.receive(from, { _tag: "Gossip", updates: [update("a", { status: "dead" })] }, 0)
+    assert.strictEqual(a.deaths, 1)
+    a.receive("b", { _tag: "Gossip", updates: [update("a", { status: "dead", incarnation: 1 })] }, 0)
+    assert.strictEqual(a.deaths, 2)
+    assert.strictEqual(a.self.incarnation, 2)
+  })
+
+  it("keeps leaving when it refutes", () => {
+    const a = make("a")
+    a.announce({ status: "leaving" })
+    a.receive("b", { _tag: "Gossip", updates: [update("a", { status: "suspect", incarnation: 1 })] }, 0)
+    assert.strictEqual(a.self.status, "leaving")
+    assert.strictEqual(a.self.incarnation, 2)
+  })
+})
+
+describe("leaving", () => {
+  it.each(seeds)("seed %i: leaving, then left everywhere; old news don't bring it back", (seed) => {
+    const cluster = formed(seed, ...five)
+    const old = cluster.swims.get("a")!.linkUp("c").find((output) => output._tag === "Send")!.message
+    const b = cluster.swims.get("b")!
+    cluster.perform("b", b.announce({ status: "leaving" }))
+    cluster.until("leaving everywhere", () => cluster.everyoneSees("b", "leaving"), 100)
+    cluster.run(5000)
+    assert.isTrue(cluster.everyoneSees("b", "leaving"), "while it is there it isn't suspected")
+    cluster.perform("b", b.announce({ status: "left" }))
+    cluster.until("left everywhere", () => cluster.everyoneSees("b", "left"), 100)
+    cluster.crash("b")
+    const since = cluster.now
+    for (const id of ["a", "c", "d", "e"]) {
+      for (const status of statuses) {
+        for (const incarnation of [0, 1]) {
+          const updates = [update("b", { status, incarnation })]
+          cluster.perform(id, cluster.swims.get(id)!.receive("e", { _tag: "Gossip", updates }, cluster.now))
+        }
+      }
+      cluster.perform(id, cluster.swims.get(id)!.receive("a", old, cluster.now))
+    }
+    cluster.redial()
+    cluster.run(20_000)
+    assert.deepStrictEqual(cluster.changes.filter(({ at, id }) => at >= since && id === "b"), [])
+    assert.isTrue(cluster.everyoneSees("b", "left"))
+  })
+
+  it("what has left says no more of itself", () => {
+    const a = make("a")
+    a.announce({ status: "left" })
+    const outputs = a.receive("b", { _tag: "Gossip", updates: [update("a", { status: "dead", incarnation: 5 })] }, 0)
+    assert.deepStrictEqual(outputs, [])
+    assert.strictEqual(a.deaths, 0)
+    assert.strictEqual(a.self.status, "left")
+  })
+
+  it("a member that left is no longer present, nor dies", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b"), update("c", { status: "left" })], answer: true }, 0)
+    assert.deepStrictEqual(a.present().map(({ id }) => id), ["a", "b"])
+    assert.deepStrictEqual(a.dialFailed("c", true, 0), [])
+    assert.deepStrictEqual(a.linkDown("c", 0), [])
+    assert.strictEqual(a.members.get("c")!.status, "left")
+  })
+})
+
+describe("a node that was held up itself", () => {
+  const suspicions = (cluster: Cluster, by: string, since: number): ReadonlyArray<Change> =>
+    cluster.changes.filter(({ at, id, seenBy, status }) =>
+      at >= since && seenBy === by && id !== by && (status === "suspect" || status === "dead")
+    )
+
+  it.prop("blames nobody for it, whenever it was frozen and for how long", [int(0, 150), int(50, 3000), int(1, 9999)], ([
+    start,
+    steps,
+    seed
+  ]) => {
+    const cluster = formed(seed, ...three)
+    cluster.run(3000 + start * STEP_MS)
+    // the others are held up as well, as by a machine that sleeps: else they rightly suspect it
+    for (const id of three) cluster.frozen.add(id)
+    cluster.run(steps * STEP_MS)
+    const since = cluster.now
+    // all that has come meanwhile waits behind the first tick
+    cluster.frozen.clear()
+    cluster.run(5000)
+    for (const id of three) assert.deepStrictEqual(suspicions(cluster, id, since), [])
+  }, { arbitrary: { runs: 40 } })
+
+  it.each(seeds)("seed %i: it alone: it blames nobody, and is welcome again", (seed) => {
+    const cluster = formed(seed, ...five)
+    cluster.run(1000 + 110 * seed)
+    cluster.frozen.add("b")
+    cluster.run(30_000)
+    assert.deepStrictEqual(["a", "c", "d", "e"].map((id) => cluster.status(id, "b")), ["dead", "dead", "dead", "dead"])
+    const since = cluster.now
+    cluster.frozen.delete("b")
+    cluster.run(5000)
+    assert.deepStrictEqual(suspicions(cluster, "b", since), [])
+    assert.isTrue(cluster.allAlive())
+    assert.isAtLeast(cluster.swims.get("b")!.deaths, 1)
+  })
+
+  it("a probe and a suspicion wait as much longer", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b"), update("c"), update("x")], answer: true }, 0)
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+    a.tick(0)
+    const late = a.tick(60_000)
+    assert.deepStrictEqual(late.filter(({ _tag }) => _tag === "Changed"), [])
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+    for (let now = 60_000 + TICK_MS; now <= 60_000 + config.suspicionMaxMs + 2 * TICK_MS; now += TICK_MS) a.tick(now)
+    assert.strictEqual(a.members.get("x")!.status, "dead")
+  })
+})
+
+describe("messages", () => {
+  it.each(seeds)("seed %i: at rest the pings carry nothing, and there is one probe a node and period", (seed) => {
+    const cluster = formed(seed, ...five)
+    cluster.run(30_000)
+    const before = cluster.sent.length
+    const since = cluster.now
+    cluster.run(10_000)
+    const sent = cluster.sent.slice(before).map(([, , , message]) => message)
+    const periods = (cluster.now - since) / config.probeIntervalMs
+    const pings = sent.filter(({ _tag }) => _tag === "Ping").length
+    assert.isAtMost(pings, five.length * (periods + 1))
+    assert.isAtLeast(pings, five.length * periods * 0.7)
+    assert.isAtMost(sent.length, 2 * pings + five.length)
+    for (const message of sent) {
+      assert.include(["Ping", "Ack"], message._tag)
+      assert.deepStrictEqual("updates" in message && message.updates, [])
+    }
+  })
+
+  it("probes everyone within two rounds, in no fixed order", () => {
+    const cluster = formed(1, ...five)
+    const before = cluster.sent.length
+    cluster.run(2 * 4 * config.probeIntervalMs + 1000)
+    for (const id of five) {
+      const probed = cluster.sent.slice(before).filter(([, from, , { _tag }]) => from === id && _tag === "Ping")
+      assert.deepStrictEqual([...new Set(probed.map(([, , to]) => to))].sort(), five.filter((other) => other !== id))
+    }
+  })
+
+  it("a rumour is passed on a bounded number of times, then no more", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: ["b", "c", "d", "e"].map((id) => update(id)), answer: true }, 0)
+    let told = 0
+    let last = 0
+    for (let i = 0; i < 500; i++) {
+      const [answer] = a.receive("b", { _tag: "Ping", seq: i, updates: [] }, 0)
+      const updates = answer?._tag === "Send" && answer.message._tag === "Ack" ? answer.message.updates : []
+      assert.isAtMost(updates.length, 16)
+      told += updates.length
+      if (updates.length > 0) last = i
+    }
+    const limit = config.retransmit * Math.ceil(Math.log2(6))
+    assert.strictEqual(told, 4 * limit)
+    assert.isAtMost(last, 4 * limit)
+  })
+
+  it("a frame is bounded however many rumours there are", () => {
+    const a = make("a")
+    const updates = Array.from({ length: 500 }, (_, i) => update(`n${i}`))
+    a.receive("n0", { _tag: "State", updates, answer: true }, 0)
+    const seen = new Set<string>()
+    for (let i = 0; i < 500; i++) {
+      for (const output of a.receive("n0", { _tag: "Ping", seq: i, updates: [] }, 0)) {
+        if (output._tag !== "Send" || output.message._tag !== "Ack") continue
+        assert.isAtMost(output.message.updates.length, 16)
+        for (const { id } of output.message.updates) seen.add(id)
+      }
+    }
+    assert.strictEqual(seen.size, 500, "the least told come first, so all are told")
+  })
+
+  it("old news change nothing and aren't passed on", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b", { incarnation: 4 }), update("c", { boot: 3 })], answer: true }, 0)
+    while (a.receive("b", { _tag: "Ping", seq: 1, updates: [] }, 0).some((output) =>
+      output._tag === "Send" && output.message._tag === "Ack" && output.message.updates.length > 0
+    ));
+    const members = JSON.stringify([...a.members])
+    for (const status of statuses) {
+      const updates = [update("b", { status, incarnation: 3 }), update("c", { status, boot: 2, incarnation: 9 })]
+      assert.deepStrictEqual(a.receive("b", { _tag: "Gossip", updates }, 0), [])
+      const [ack, ...more] = a.receive("b", { _tag: "Ping", seq: 2, updates }, 0)
+      assert.deepStrictEqual(more, [])
+      assert.deepStrictEqual(ack, { _tag: "Send", to: "b", message: { _tag: "Ack", seq: 2, updates: [] } })
+    }
+    assert.strictEqual(JSON.stringify([...a.members]), members)
+  })
+
+  it("an answer from another than the one asked is no answer", () => {
+    const a = make("a")
+    a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
+    let status: Status | undefined
+    for (let now = 0; now < 10_000; now += TICK_MS) {
+      for (const output of a.tick(now)) {
+        if (output._tag !== "Send" || output.message._tag !== "Ping") continue
+        a.receive("impostor", { _tag: "Ack", seq: output.message.seq, updates: [] }, now)
+        a.receive("x", { _tag: "Ack", seq: output.message.seq + 1000, updates: [] }, now)
+        a.receive("impostor", { _tag: "Nack", seq: output.message.seq + 1000, outcome: "answered" }, now)
+      }
+      status = a.members.get("x")!.status
+    }
+    assert.strictEqual(status, "dead")
+  })
+
+  it("looks at a member for another and says what it found", () => {
+    const outcomeOf = (then: (swim: Swim, seq: number) => ReadonlyArray<SwimOutput>): SwimMessage | undefined => {
+      const c = make("c")
+      c.receive("a", { _tag: "State", updates: [update("a"), update("x")], answer: true }, 0)
+      c.tick(0)
+      const [ping] = c.receive("a", { _tag: "PingReq", seq: 77, target: "x" }, 10)
+      assert.isTrue(ping?._tag === "Send" && ping.to === "x" && ping.message._tag === "Ping")
+      const seq = ((ping as SwimOutput & { _tag: "Send" }).message as SwimMessage & { _tag: "Ping" }).seq
+      const to = then(c, seq).find((output) =>
+        output._tag === "Send" && output.to === "a" && output.message._tag === "Nack" && output.message.seq === 77
+      )
+      return to?._tag === "Send" ? to.message : undefined
+    }
+    const nack = (outcome: "answered" | "refused" | "silent"): SwimMessage => ({ _tag: "Nack", seq: 77, outcome })
+    const ack = (seq: number): SwimMessage => ({ _tag: "Ack", seq, updates: [] })
+    assert.deepStrictEqual(outcomeOf((c, seq) => c.receive("x", ack(seq), 20)), nack("answered"))
+    assert.deepStrictEqual(outcomeOf((c) => c.dialFailed("x", true, 20)), nack("refused"))
+    assert.deepStrictEqual(
+      outcomeOf((c) => [...c.tick(TICK_MS), ...c.tick(2 * TICK_MS), ...c.tick(3 * TICK_MS)]),
+      nack("silent")
+    )
+    assert.isUndefined(outcomeOf((c) => c.dialFailed("x", false, 20)), "a dial that failed otherwise proves nothing")
+    assert.deepStrictEqual(make("c").receive("a", { _tag: "PingReq", seq: 1, target: "nobody" }, 0), [])
+  })
+
+  it("is deterministic: the same seed, the same messages", () => {
+    const messages = (seed: number): string => {
+      const cluster = formed(seed, ...five)
+      cluster.run(5000)
+      cluster.crash("c")
+      cluster.run(5000)
+      return JSON.stringify(cluster.sent)
+    }
+    assert.strictEqual(messages(7), messages(7))
+    assert.notStrictEqual(messages(7), messages(8))
+  })
+})
+
+describe("forgetting", () => {
+  it("[H24] drops the dead after their time, and not the living", () => {
+    const swim = new Swim(update("a"), { ...config, forgetAfterMs: 10_000 }, seededRandom(1))
+    const updates = [update("b"), update("x", { status: "dead" }), update("y", { status: "left" })]
+    swim.receive("b", { _tag: "State", updates, answer: true }, 0)
+    const known = (): ReadonlyArray<string> => [...swim.members.values()].map(({ id }: Member) => id)
+    let at = 0
+    for (; at < 9900; at += TICK_MS) {
+      for (const output of swim.tick(at)) {
+        if (output._tag !== "Send" || output.message._tag !== "Ping") continue
+        swim.receive(output.to, { _tag: "Ack", seq: output.message.seq, updates: [] }, at)
+      }
+    }
+    assert.deepStrictEqual(known(), ["a", "b", "x", "y"])
+    swim.tick(10_000)
+    assert.deepStrictEqual(known(), ["a", "b"])
+  })
+})
