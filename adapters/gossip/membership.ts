@@ -26,8 +26,8 @@ export interface View {
 
 export interface MembershipDriver {
   readonly view: () => View
-  /** The view before the present one, and since when it no longer holds. */
-  readonly previous: () => { readonly view: View; readonly until: number }
+  /** Views that held until a moment ago (`joinGrace`), the latest first: their registrars may know what others don't yet. */
+  readonly previous: () => ReadonlyArray<View>
   readonly member: (id: string) => SwimMember | undefined
   readonly everyone: () => ReadonlyArray<SwimMember>
   readonly isGone: (section: SectionId) => boolean
@@ -45,6 +45,7 @@ export interface MembershipHooks {
 }
 
 const DIAL_TIMEOUT_MS = 2000
+const MAX_PREVIOUS = 8
 
 const makeView = (swim: Swim): View => {
   const present = swim.present()
@@ -75,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
     seededRandom(seed)
   )
   let view = makeView(swim)
-  let previous = { view, until: 0 }
+  let previous: Array<{ readonly view: View; readonly until: number }> = []
 
   const perform = (outputs: ReadonlyArray<SwimOutput>): void => {
     for (const output of outputs) {
@@ -86,7 +87,7 @@ export const make = Effect.fnUntraced(function* (
       const { before, member } = output
       if (member.id !== id && member.address !== "") transport.learn(member.id, member.address)
       const next = makeView(swim)
-      if (next.hash !== view.hash) previous = { view, until: now() }
+      if (next.hash !== view.hash) previous = [{ view, until: now() }, ...previous].slice(0, MAX_PREVIOUS)
       view = next
       hooks.onChange(member, before)
       publish(changes, {
@@ -153,7 +154,10 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     view: () => view,
-    previous: () => previous,
+    previous: () => {
+      previous = previous.filter(({ until }) => now() - until <= options.joinGraceMs)
+      return previous.map(({ view }) => view)
+    },
     member: (other) => swim.members.get(other),
     everyone: () => [...swim.members.values()],
     isGone: (section) => {

@@ -182,23 +182,28 @@ export class Registrar {
     })
   }
 
-  /** Just after a change of members the registrar before may have given the name away, or be about to. */
-  #askPrevious({ name, sworm }: Registration): Effect.Effect<RegisterError | undefined> {
-    const { members, node, nowMs, options, requests } = this.#core.parts
-    const { until, view } = members.previous()
-    if (nowMs() - until > options.joinGraceMs) return Effect.succeed(undefined)
-    const before = this.#core.registrar(sworm, name, view.active)
-    const present = before !== undefined && members.view().present.some(({ id }) => id === before)
-    if (before === undefined || before === node.id || !present) return Effect.succeed(undefined)
-    return requests.ask(before, Method.reserved, [sworm, name], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply) => {
-        if (reply === null) return undefined
-        const [holder, epoch] = asArray(reply, 2)
-        return new NameTaken({ ref: { sworm, name, node: asText(holder), epoch: asCount(epoch) } })
-      }),
-      Effect.catchTag("NoAnswer", () => Effect.succeed(undefined))
-    )
-  }
+  /** Just after a change of members a registrar before may have given the name away, or be about to (H15). */
+  readonly #askPrevious = Effect.fnUntraced({ self: this }, function* (
+    this: Registrar,
+    { name, sworm }: Registration
+  ): Effect.fn.Return<RegisterError | undefined> {
+    const { members, node, requests } = this.#core.parts
+    const present = new Set(members.view().present.map(({ id }) => id))
+    const asked = new Set([node.id])
+    for (const view of members.previous()) {
+      const before = this.#core.registrar(sworm, name, view.active)
+      if (before === undefined || asked.has(before) || !present.has(before)) continue
+      asked.add(before)
+      const reply = yield* Effect.orElseSucceed(
+        requests.ask(before, Method.reserved, [sworm, name], ASK_TIMEOUT_MS),
+        () => null
+      )
+      if (reply === null) continue
+      const [holder, epoch] = asArray(reply, 2)
+      return new NameTaken({ ref: { sworm, name, node: asText(holder), epoch: asCount(epoch) } })
+    }
+    return undefined
+  })
 
   #reservedAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name] = asTexts(body)

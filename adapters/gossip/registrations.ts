@@ -5,12 +5,12 @@
 import { Effect } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
 import { union } from "../../src/protocol/claims.ts"
-import { nodeOf } from "../../src/protocol/ids.ts"
+import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts } from "../../src/protocol/wire.ts"
 import { type InvalidInput, NotRegistered, type Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
-import type { View } from "./membership.ts"
+import { sectionOf, type View } from "./membership.ts"
 import { Method } from "./requests.ts"
 
 const CHANGE_TIMEOUT_MS = 10_000
@@ -35,13 +35,16 @@ export class Registrations {
    */
   locate(sworm: string, name: string): Effect.Effect<Location | "moving" | undefined> {
     return Effect.gen({ self: this }, function* () {
-      const { directory, members, nowMs, options } = this.#core.parts
+      const { directory, members } = this.#core.parts
       if (directory.view(sworm, name).claims.length > 0) return "moving"
       const at = yield* this.#askWhere(sworm, name, members.view().active)
-      const { until, view } = members.previous()
-      if (at !== undefined || nowMs() - until > options.joinGraceMs) return at
+      if (at !== undefined) return at
       const present = new Set(members.view().present.map(({ id }) => id))
-      return yield* this.#askWhere(sworm, name, view.active.filter(({ id }) => present.has(id)))
+      for (const view of members.previous()) {
+        const before = yield* this.#askWhere(sworm, name, view.active.filter(({ id }) => present.has(id)))
+        if (before !== undefined) return before
+      }
+      return undefined
     })
   }
 
@@ -116,7 +119,7 @@ export class Registrations {
     const { directory, node, requests } = this.#core.parts
     const attempt = Effect.gen({ self: this }, function* () {
       const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
-      if (at === "moving") return AGAIN
+      if (at === "moving") return yield* this.#atRegistrar(sworm, name, method, body, here)
       if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
       if (at.section === node.section) {
         const version = yield* here()
@@ -130,6 +133,26 @@ export class Registrations {
     return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
       Effect.flatMap((change) => kept(this.#core, change, operation))
     )
+  }
+
+  /** Nobody holds the name just now: someone will in a moment, unless nobody can; then its registrar may end it. */
+  #atRegistrar(
+    sworm: string,
+    name: string,
+    method: number,
+    body: unknown,
+    here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
+  ): Effect.Effect<{ readonly section: SectionId; readonly version: number } | typeof AGAIN, NotRegistered> {
+    const { members, node, requests } = this.#core.parts
+    if (method !== Method.unregister || this.#core.candidates(sworm).length > 0) return again
+    const registrar = members.member(this.#core.registrar(sworm, name) ?? "")
+    if (registrar === undefined) return again
+    const section = sectionOf(registrar)
+    const ended = registrar.id === node.id ? here() : Effect.map(
+      Effect.orElseSucceed(requests.ask(registrar.id, method, body, ASK_TIMEOUT_MS), () => null),
+      (reply) => reply === null ? AGAIN : asCount(reply)
+    )
+    return Effect.map(ended, (version) => version === AGAIN ? AGAIN : { section, version })
   }
 
   #unregisterAsked(body: unknown): Effect.Effect<unknown> {
@@ -153,7 +176,7 @@ export class Registrations {
     return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
       const core = this.#core
       if (core.isBusy(sworm, name)) return again
-      if (core.entry(sworm, name)?.claim === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
+      if (core.entry(sworm, name)?.claim === undefined) return this.#endOrphan(sworm, name)
       const version = this.entomb(sworm, name)
       const process = core.parts.processes.get(sworm, name)
       core.adopted.get(keyOf(sworm, name))?.()
@@ -162,6 +185,15 @@ export class Registrations {
       core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
       return Effect.as(process.close("Unregistered"), version)
     })
+  }
+
+  /** A name whose holder is gone, and that nobody can take over, is ended by its registrar. */
+  #endOrphan(sworm: string, name: string): Effect.Effect<number, NotRegistered> {
+    const { directory, members } = this.#core.parts
+    const { claims } = directory.view(sworm, name)
+    const orphan = claims.length > 0 && this.#core.candidates(sworm).length === 0 &&
+      claims.every(({ claim, section }) => claim.mode === "released" || members.isGone(section))
+    return orphan ? Effect.sync(() => this.entomb(sworm, name)) : Effect.fail(new NotRegistered({ sworm, name }))
   }
 
   /** Every final end writes a tomb (H26). */
