@@ -112,17 +112,14 @@ export class Caretaker {
           registrations: decision.registrations
         }
         core.writeClaim(sworm, name, claim)
-        if (process === undefined) return
-        if (process.status === "restarting") process.epoch = decision.epoch
-        else process.serve(decision.epoch)
-        return
+        return serveAt(process, decision.epoch)
       }
       case "GoLive":
         core.writeClaim(sworm, name, { ...mine!, mode: "live" })
         return process?.serve(mine!.epoch)
       case "Resume":
         core.writeClaim(sworm, name, { ...mine!, mode: live(mine!), epoch: decision.epoch })
-        return process?.serve(decision.epoch)
+        return serveAt(process, decision.epoch)
       case "Close":
         core.writeClaim(sworm, name, { ...mine!, mode: "released" })
         return this.#close(slot, process, "Superseded")
@@ -166,7 +163,7 @@ export class Caretaker {
     const key = keyOf(sworm, name)
     const spec = decision.from.spec!
     const epoch = Math.max(decision.epoch, core.nextEpoch(sworm, name))
-    return core.startProcess(sworm, name, spec.type, spec.args, epoch, undefined).pipe(
+    return core.startProcess(sworm, name, spec, epoch, undefined).pipe(
       Effect.matchEffect({
         onFailure: (error) => {
           const failures = (this.#failures.get(key) ?? 0) + 1
@@ -202,6 +199,13 @@ export class Caretaker {
       })
     )
   }
+}
+
+/** A process that restarts serves when it is done with that. */
+const serveAt = (process: LocalProcess | undefined, epoch: number): void => {
+  if (process === undefined) return
+  if (process.status === "restarting") process.epoch = epoch
+  else process.serve(epoch)
 }
 
 const live = (claim: Claim): Claim["mode"] => claim.mode === "adopted" ? "adopted" : "live"

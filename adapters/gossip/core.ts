@@ -4,7 +4,7 @@ import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
 import type { Candidate } from "../../src/Placement.ts"
-import type { Claim, NameEntry, Tomb } from "../../src/protocol/claims.ts"
+import type { Claim, NameEntry, Spec, Tomb } from "../../src/protocol/claims.ts"
 import { union } from "../../src/protocol/claims.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
 import type { HybridClock } from "../../src/protocol/stamp.ts"
@@ -124,20 +124,21 @@ export class Core {
   startProcess(
     sworm: string,
     name: string,
-    type: string,
-    args: unknown,
+    spec: Spec,
     epoch: number,
     handoff: { readonly state: unknown } | undefined
   ): Effect.Effect<LocalProcess, StartFailed> {
     return Effect.suspend(() => {
       const { node, owner, processes } = this.parts
       const hosted = processes.hosted(sworm)
-      const hostedType = hosted?.types.get(type)
+      const hostedType = hosted?.types.get(spec.type)
       if (hosted === undefined || hostedType?.implementation === undefined) {
-        const detail = hosted === undefined ? `this node does not host "${sworm}"` : `no process type "${type}" here`
+        const detail = hosted === undefined
+          ? `this node does not host "${sworm}"`
+          : `no process type "${spec.type}" here`
         return Effect.fail(new StartFailed({ name, node: node.id, detail }))
       }
-      const process = new LocalProcess(owner, hosted, hostedType, name, args, epoch)
+      const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
       processes.add(process)
       return process.start(handoff).pipe(
         Effect.as(process),

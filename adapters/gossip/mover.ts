@@ -215,7 +215,7 @@ export class Mover {
         return Effect.succeed([false, `its state does not decode there: ${describe(decoded)}`] as const)
       }
       const handoff = decoded === undefined ? undefined : { state: decoded.value }
-      return core.startProcess(sworm, name, spec.type, spec.args, epoch, handoff).pipe(
+      return core.startProcess(sworm, name, spec, epoch, handoff).pipe(
         Effect.match({
           onFailure: (error) => [false, error.detail] as const,
           onSuccess: (process) => {
@@ -361,16 +361,18 @@ const decodeMovedCall = (u: unknown): MovedCall => {
 const encodeForwarded = (message: Forwarded, nowMs: number): ReadonlyArray<unknown> => [
   message.caller,
   message.seq ?? null,
+  message.type,
   message.tag,
   message.payload,
   Math.max(0, Math.ceil(message.deadlineMs - nowMs))
 ]
 
 const decodeForwarded = (u: unknown, nowMs: number): Forwarded => {
-  const [caller, seq, tag, payload, remainingMs] = asArray(u, 5)
+  const [caller, seq, type, tag, payload, remainingMs] = asArray(u, 6)
   return {
     caller: asText(caller),
     seq: seq === null ? undefined : asCount(seq),
+    type: asText(type),
     tag: asText(tag),
     payload,
     deadlineMs: nowMs + asCount(remainingMs)

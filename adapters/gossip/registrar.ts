@@ -3,7 +3,6 @@
  * one after the other; the node that placement picks runs the process and writes the claim.
  */
 import { Deferred, Effect, Exit } from "effect"
-import { rendezvous } from "../../src/Placement.ts"
 import type { Claim, Spec } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
@@ -53,6 +52,7 @@ export class Registrar {
     const { requests } = core.parts
     requests.answer(Method.register, (_, body) => this.#registerAsked(body))
     requests.answer(Method.start, (_, body) => this.#startAsked(body))
+    requests.answer(Method.home, (_, body) => this.#homeAsked(body))
     requests.answer(Method.reserved, (_, body) => this.#reservedAsked(body))
   }
 
@@ -219,27 +219,47 @@ export class Registrar {
   }
 
   /** Picks the node and starts it there. */
-  #place(
+  readonly #place = Effect.fnUntraced({ self: this }, function* (
+    this: Registrar,
     reg: RegistrationId,
     { metadata, name, spec, sworm }: Registration,
     caller: SectionId
-  ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
+  ): Effect.fn.Return<Registered | typeof AGAIN, RegisterError> {
     const core = this.#core
-    const { node, nowMs, processes, requests, stamps } = core.parts
-    const candidates = core.candidates(sworm)
-    const hosted = processes.hosted(sworm)
-    const target = spec === undefined ? nodeOf(caller) : (hosted?.placement ?? rendezvous).pick(name, candidates)?.id
+    const { node, nowMs, requests, stamps } = core.parts
+    const target = spec === undefined ? nodeOf(caller) : yield* this.#home(sworm, name)
+    if (target === AGAIN) return AGAIN
     if (target === undefined) {
-      return Effect.fail(new Unavailable({ operation: `register "${name}"`, detail: `no node hosts "${sworm}" now` }))
+      const detail = `no node hosts "${sworm}" now`
+      return yield* Effect.fail(new Unavailable({ operation: `register "${name}"`, detail }))
     }
     const epoch = core.nextEpoch(sworm, name)
     const start = stamps.next(nowMs())
-    if (target === node.id) return this.#start(sworm, name, reg, epoch, start, spec, metadata)
+    if (target === node.id) return yield* this.#start(sworm, name, reg, epoch, start, spec, metadata)
     const body = [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null]
-    return requests.ask(target, Method.start, body, START_TIMEOUT_MS).pipe(
+    return yield* requests.ask(target, Method.start, body, START_TIMEOUT_MS).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
       Effect.catchTag("NoAnswer", () => again)
     )
+  })
+
+  /** Where placement wants a name; a node that doesn't host the sworm has to ask one that does. */
+  #home(sworm: string, name: string): Effect.Effect<string | typeof AGAIN | undefined> {
+    const { node, processes, requests } = this.#core.parts
+    const hosted = processes.hosted(sworm)
+    if (hosted !== undefined) return Effect.succeed(this.#core.home(hosted, name)?.id)
+    const host = this.#core.candidates(sworm).find(({ id }) => id !== node.id)
+    if (host === undefined) return Effect.succeed(undefined)
+    return requests.ask(host.id, Method.home, [sworm, name], ASK_TIMEOUT_MS).pipe(
+      Effect.map((reply) => reply === null ? AGAIN : asText(reply)),
+      Effect.catchTag("NoAnswer", () => again)
+    )
+  }
+
+  #homeAsked(body: unknown): Effect.Effect<unknown> {
+    const [sworm, name] = asTexts(body)
+    const hosted = this.#core.parts.processes.hosted(sworm!)
+    return Effect.succeed(hosted === undefined ? null : this.#core.home(hosted, name!)?.id ?? null)
   }
 
   // ---- the node that is to run it
@@ -291,7 +311,7 @@ export class Registrar {
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
-      return Effect.flatMap(core.startProcess(sworm, name, spec.type, spec.args, epoch, undefined), (process) => {
+      return Effect.flatMap(core.startProcess(sworm, name, spec, epoch, undefined), (process) => {
         const taken = this.#known(sworm, name, reg)
         if (taken === undefined) return Effect.sync(() => claimed(process))
         core.parts.processes.remove(process)

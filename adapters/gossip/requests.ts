@@ -16,7 +16,8 @@ export const Method = {
   offer: 8,
   commit: 9,
   settle: 10,
-  move: 11
+  move: 11,
+  home: 12
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

@@ -134,7 +134,7 @@ export type Decision =
   | { readonly _tag: "Renew"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
   /** R6: the source of a move is gone or has released: my prepared copy serves. */
   | { readonly _tag: "GoLive" }
-  /** R6: frozen and top, without a move under way: serve again at this epoch. */
+  /** R6: without a move under way, frozen, or below a copy that a move left prepared: serve at this epoch. */
   | { readonly _tag: "Resume"; readonly epoch: number }
   /** R7: another live copy stands before mine: freeze, send it my state, close once it has merged it. */
   | { readonly _tag: "Settle"; readonly winner: Held }
@@ -219,6 +219,9 @@ const decideIdle = (view: NameView, self: SectionId, { isGone, isHome }: Standin
 const decideBelow = (view: NameView, top: Held, mine: Claim, standing: Standing): Decision | undefined => {
   const { isGone, running, self } = standing
   if (running === "live" || running === "frozen") {
+    // a copy prepared by a move that was not committed: the process is still here, and stands above it from now on
+    const elsewhere = view.claims.some((held) => held.section !== self && serves(held) && !isGone(held.section))
+    if (top.claim.mode === "prepared" && !elsewhere) return { _tag: "Resume", epoch: view.highestEpoch + 1 }
     if (top.claim.merged.includes(claimId(mine.epoch, self))) return { _tag: "Close" }
     return serves(top) ? { _tag: "Settle", winner: top } : undefined
   }

@@ -121,7 +121,14 @@ export class Caller {
     })
     const encoded = message.payload.encode(payload)
     const plain = encoded._tag === "Success" ? encoded.value : undefined
-    return { caller: node.section, seq, tag: message.tag, payload: plain, deadlineMs: nowMs() + timeoutMs }
+    return {
+      caller: node.section,
+      seq,
+      type: message.type,
+      tag: message.tag,
+      payload: plain,
+      deadlineMs: nowMs() + timeoutMs
+    }
   }
 
   // ---- elsewhere
@@ -186,8 +193,8 @@ export class Caller {
       const remaining = Math.max(0, Math.ceil(deadline - nowMs()))
       const reply = isHere
         ? yield* this.#awaitReply(seq, node.id, () => {
-          const { tag } = message
-          const forwarded = { caller: node.section, seq, tag, payload: encoded, deadlineMs: deadline }
+          const { tag, type } = message
+          const forwarded = { caller: node.section, seq, type, tag, payload: encoded, deadlineMs: deadline }
           this.#here().deliver(here!, forwarded)
           return true
         })
@@ -198,6 +205,7 @@ export class Caller {
             this.#floor(),
             sworm,
             name,
+            message.type,
             message.tag,
             encoded,
             remaining
@@ -255,6 +263,7 @@ export class Caller {
         const forwarded = {
           caller: node.section,
           seq: undefined,
+          type: message.type,
           tag: message.tag,
           payload: encoded.value,
           deadlineMs: 0
@@ -265,7 +274,7 @@ export class Caller {
       const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
       if (at === undefined) return false
       if (at !== "moving" && at.section !== node.section) {
-        return this.#send(nodeOf(at.section), [CAST, sworm, name, message.tag, encoded.value, MAX_HOPS])
+        return this.#send(nodeOf(at.section), [CAST, MAX_HOPS, sworm, name, message.type, message.tag, encoded.value])
       }
       yield* this.#news(sworm, name)
     }

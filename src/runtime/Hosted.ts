@@ -13,6 +13,8 @@ export interface PlainCodec {
 }
 
 export interface Message {
+  /** Name of the process type that has it. */
+  readonly type: string
   readonly tag: string
   readonly make: (input: unknown) => unknown
   readonly payload: PlainCodec
@@ -83,9 +85,10 @@ export const plainCodec = (schema: Schema.Top): PlainCodec => {
   return { encode: Schema.encodeUnknownExit(codec), decode: Schema.decodeUnknownExit(codec) }
 }
 
-const compileMessage = (rpc: Rpc.Any): Message => {
+const compileMessage = (type: string, rpc: Rpc.Any): Message => {
   const { _tag, errorSchema, payloadSchema, successSchema } = rpc as Rpc.AnyWithProps
   return {
+    type,
     tag: _tag,
     make: (input) => payloadSchema.make(input as never),
     payload: plainCodec(payloadSchema),
@@ -105,7 +108,7 @@ export const compileType = (
   args: plainCodec(type.args),
   state: plainCodec(type.state),
   hasState: type.state !== (Schema.Void as Schema.Top),
-  messages: new Map(type.protocol.map((rpc) => [rpc._tag, compileMessage(rpc)])),
+  messages: new Map(type.protocol.map((rpc) => [rpc._tag, compileMessage(type.name, rpc)])),
   options: resolveOptions(type.options, defaults),
   implementation,
   context

@@ -4,6 +4,7 @@
  */
 import { Cause, Context, Effect, Exit, type Fiber, Ref, Schedule, Scope } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
+import type { Spec } from "../protocol/claims.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { CallError, StartFailed } from "../SwormError.ts"
@@ -65,8 +66,8 @@ export class LocalProcess implements Self<unknown> {
   readonly hosted: Hosted
   readonly type: HostedType
   readonly name: string
-  /** Encoded, shared with the claim. */
-  readonly args: unknown
+  /** Shared with the claim. */
+  readonly spec: Spec
   epoch: number
   status: Status = "starting"
   /** For `prepared`: which section the move comes from. */
@@ -87,12 +88,12 @@ export class LocalProcess implements Self<unknown> {
   #stopAfter = false
   #whenIdle: (() => void) | undefined
 
-  constructor(owner: ProcessOwner, hosted: Hosted, type: HostedType, name: string, args: unknown, epoch: number) {
+  constructor(owner: ProcessOwner, hosted: Hosted, type: HostedType, name: string, spec: Spec, epoch: number) {
     this.#owner = owner
     this.hosted = hosted
     this.type = type
     this.name = name
-    this.args = args
+    this.spec = spec
     this.epoch = epoch
   }
 
@@ -133,17 +134,17 @@ export class LocalProcess implements Self<unknown> {
     if (implementation === undefined) {
       return Effect.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
     }
-    const args = this.type.args.decode(this.args)
+    const args = this.type.args.decode(this.spec.args)
     if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
+    const { name, sworm } = this
+    const init = Effect.suspend(() =>
+      implementation.init({ args: args.value, sworm, name, epoch: this.epoch, handoff: handoff?.state })
+    )
     return Effect.suspend(() => {
-      const scope = Scope.makeUnsafe()
-      this.#scope = scope
-      this.#context = Context.add(Context.add(this.type.context, Scope.Scope, scope), CurrentProcess, this)
-      const { name, sworm } = this
-      return implementation.init({ args: args.value, sworm, name, epoch: this.epoch, handoff: handoff?.state })
+      this.#scope = Scope.makeUnsafe()
+      this.#context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
+      return this.#provided(init)
     }).pipe(
-      // user code gets exactly the services that it was bound with
-      (init) => Effect.suspend(() => this.#provided(init)),
       Effect.timeoutOrElse({
         duration: this.type.options.startTimeoutMs,
         orElse: () => Effect.fail(`init took longer than ${this.type.options.startTimeoutMs} ms`)
@@ -160,7 +161,8 @@ export class LocalProcess implements Self<unknown> {
   }
 
   #provided<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.suspend(() => Effect.provideContext(effect, this.#context ?? Context.empty()))
+    // user code gets exactly the services that it was bound with
+    return Effect.suspend(() => Effect.provideContext(effect, this.#context ?? this.type.context))
   }
 
   #startFailed(detail: string): StartFailed {
@@ -222,7 +224,11 @@ export class LocalProcess implements Self<unknown> {
   }
 
   #handle(envelope: Envelope): void {
-    const handler = this.type.implementation!.handlers[envelope.message.tag]!
+    const handler = this.type.implementation!.handlers[envelope.message.tag]
+    if (handler === undefined || envelope.message.type !== this.type.name) {
+      const detail = `it is a "${this.type.name}", which has no "${envelope.message.tag}" of "${envelope.message.type}"`
+      return envelope.answer(callError(this, "UnknownMessage", detail))
+    }
     this.#current = envelope
     depth++
     try {
@@ -233,9 +239,20 @@ export class LocalProcess implements Self<unknown> {
       if (exit !== undefined) return this.#handled(envelope, exit)
       this.#fiber = fiber
       if (envelope.from !== undefined) envelope.from.waitingFor = this
-      fiber.addObserver((late) => this.#handled(envelope, late))
+      fiber.addObserver((late) => this.#handledLater(envelope, late))
     } catch (defect) {
       this.#handled(envelope, Exit.die(defect))
+    } finally {
+      depth--
+    }
+  }
+
+  /** An answer runs its caller, whose end may be the answer to the next: that unwinds no deeper than calls wind up. */
+  #handledLater(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
+    if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#handledLater(envelope, exit))
+    depth++
+    try {
+      this.#handled(envelope, exit)
     } finally {
       depth--
     }
@@ -260,7 +277,7 @@ export class LocalProcess implements Self<unknown> {
 
   #pump(): void {
     while (this.status === "running" && this.#current === undefined) {
-      if (this.#stopAfter) return this.#owner.ended(this, "Ended", "")
+      if (this.#stopAfter) return this.#stopped()
       if (this.#queue === undefined || this.#queue.length === 0) return
       if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#pump())
       this.#handle(this.#queue.shift()!)
@@ -269,17 +286,25 @@ export class LocalProcess implements Self<unknown> {
 
   // ---- crash
 
+  /** Its own code asked it to end: a `permanent` one starts again. */
+  #stopped(): void {
+    this.#stopAfter = false
+    if (this.spec.restart !== "permanent") return this.#owner.ended(this, "Ended", "")
+    this.status = "restarting"
+    Effect.runForkWith(this.type.context)(this.#restart("Ended", "it ends again and again"))
+  }
+
   #crash(detail: string): void {
     this.status = "restarting"
     this.#owner.crashed(this, detail)
-    Effect.runForkWith(this.type.context)(this.#restart(detail))
+    Effect.runForkWith(this.type.context)(this.#restart("Crashed", detail))
   }
 
-  #restart(detail: string): Effect.Effect<void> {
+  #restart(reason: "Ended" | "Crashed", detail: string): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       const { options } = this.type
-      yield* this.#closeResources("Crashed")
-      if (options.restart === "temporary") return this.#owner.ended(this, "Crashed", detail)
+      yield* this.#closeResources(reason)
+      if (this.spec.restart === "temporary") return this.#owner.ended(this, "Crashed", detail)
       const wait = options.backoff === undefined
         ? undefined
         : yield* Schedule.toStepWithSleep(options.backoff as Schedule.Schedule<unknown>)

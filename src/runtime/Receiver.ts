@@ -73,24 +73,25 @@ export class Receiver {
     const seq = asCount(frame[1])
     this.calls.settleBelow(caller, asCount(frame[2]))
     const process = processes.get(asText(frame[3]), asText(frame[4]))
-    const deadlineMs = nowMs() + asCount(frame[7])
+    const deadlineMs = nowMs() + asCount(frame[8])
     if (process === undefined || !isOpen(process)) return this.#reply(caller, seq, NOT_HERE, null)
-    this.deliver(process, { caller, seq, tag: asText(frame[5]), payload: frame[6], deadlineMs })
+    this.deliver(process, { caller, seq, type: asText(frame[5]), tag: asText(frame[6]), payload: frame[7], deadlineMs })
   }
 
   #cast(caller: SectionId, frame: ReadonlyArray<unknown>): void {
     const { directory, node, processes, transport } = this.#parts
-    const sworm = asText(frame[1])
-    const name = asText(frame[2])
+    const hops = asCount(frame[1])
+    const sworm = asText(frame[2])
+    const name = asText(frame[3])
+    const [type, tag, payload] = [asText(frame[4]), asText(frame[5]), frame[6]]
     const process = processes.get(sworm, name)
     if (process !== undefined && isOpen(process)) {
-      return this.deliver(process, { caller, seq: undefined, tag: asText(frame[3]), payload: frame[4], deadlineMs: 0 })
+      return this.deliver(process, { caller, seq: undefined, type, tag, payload, deadlineMs: 0 })
     }
     // it has moved on since the sender looked: so does the message
     const at = directory.find(sworm, name)
-    const hops = asCount(frame[5])
     const onward = at === undefined || at.section === node.section || hops === 0 ? undefined : nodeOf(at.section)
-    const body = msgpack.encode([CAST, sworm, name, frame[3], frame[4], Math.max(0, hops - 1)])
+    const body = msgpack.encode([CAST, Math.max(0, hops - 1), sworm, name, type, tag, payload])
     if (onward === undefined || !transport.send(onward, Channel.call, body, "user")) {
       Effect.runFork(Metric.update(droppedCasts, 1))
     }
@@ -98,7 +99,7 @@ export class Receiver {
 
   /** Hands a message that came over the wire to its process, unless it was handed over before. */
   deliver(process: LocalProcess, forwarded: Forwarded): void {
-    const { caller, deadlineMs, payload, seq, tag } = forwarded
+    const { caller, deadlineMs, payload, seq, tag, type } = forwarded
     if (seq !== undefined) {
       const known = this.calls.receive(caller, seq, `${process.sworm}\n${process.name}`, deadlineMs)
       if (known?._tag === "Answered") {
@@ -107,9 +108,9 @@ export class Receiver {
       }
       if (known !== undefined) return
     }
-    const message = process.type.messages.get(tag)
+    const message = process.type.name === type ? process.type.messages.get(tag) : undefined
     if (message === undefined) {
-      const detail = `"${process.type.name}" has no message "${tag}"`
+      const detail = `it is a "${process.type.name}", which has no "${tag}" of "${type}"`
       return this.#refuse(caller, seq, "UnknownMessage", detail)
     }
     const decoded = message.payload.decode(payload)

@@ -31,6 +31,8 @@ export interface Forwarded {
   readonly caller: SectionId
   /** `undefined` for a cast, which nobody waits for. */
   readonly seq: number | undefined
+  /** The process type that it is meant for, and its message. */
+  readonly type: string
   readonly tag: string
   readonly payload: unknown
   readonly deadlineMs: number

@@ -2,9 +2,12 @@
  * What a backend must keep, as cases without a test runner: give a harness that starts its nodes, and run each case with
  * the runner you like.
  */
-import type { ConformanceCase } from "./conformance/Harness.ts"
 import { cases as calls } from "./conformance/calls.ts"
+import { cases as failures } from "./conformance/failures.ts"
 import { cases as groups } from "./conformance/groups.ts"
+import type { ConformanceCase } from "./conformance/Harness.ts"
+import { cases as membership } from "./conformance/membership.ts"
+import { cases as moves } from "./conformance/moves.ts"
 import { cases as registration } from "./conformance/registration.ts"
 import { cases as restarts } from "./conformance/restarts.ts"
 
@@ -21,4 +24,12 @@ export {
 } from "./conformance/Harness.ts"
 
 /** Every case; those with `slow` take many seconds each. */
-export const cases: ReadonlyArray<ConformanceCase> = [...registration, ...calls, ...restarts, ...groups]
+export const cases: ReadonlyArray<ConformanceCase> = [
+  ...membership,
+  ...registration,
+  ...calls,
+  ...restarts,
+  ...groups,
+  ...moves,
+  ...failures
+]

@@ -47,7 +47,10 @@ describe("compareClaims", () => {
   const base = held("5/b", claim(3, [r1], { start: 50 }))
   const tieBreaks: ReadonlyArray<readonly [string, Held]> = [
     ["a higher epoch, whatever else", held("1/z", claim(4, [r2], { start: 99 }))],
-    ["[H6] [H30] at the same epoch the earlier start, whatever node and boot", held("1/z", claim(3, [r2], { start: 49 }))],
+    [
+      "[H6] [H30] at the same epoch the earlier start, whatever node and boot",
+      held("1/z", claim(3, [r2], { start: 49 }))
+    ],
     ["then the lower node id, whatever boot", held("1/a", claim(3, [r2], { start: 50 }))],
     ["[H8] then the later boot", held("6/b", claim(3, [r2], { start: 50 }))]
   ]
@@ -67,7 +70,12 @@ describe("compareClaims", () => {
     assert.strictEqual(compareClaims(base, other), 0)
   })
 
-  const anyHeld = Schema.Struct({ epoch: int(1, 2), start: int(1, 2), node: Schema.Literals(["a", "b"]), boot: int(1, 2) })
+  const anyHeld = Schema.Struct({
+    epoch: int(1, 2),
+    start: int(1, 2),
+    node: Schema.Literals(["a", "b"]),
+    boot: int(1, 2)
+  })
   const made = ({ boot, epoch, node, start }: typeof anyHeld.Type): Held =>
     held(`${boot}/${node}`, claim(epoch, [r1], { start }))
 
@@ -179,8 +187,18 @@ const check = (cases: ReadonlyArray<Case>): void => {
 describe("decide: nothing to do", () => {
   check([
     { name: "for a name nobody knows", entries: {}, home: true, decision: undefined },
-    { name: "for a name that has ended", entries: { "1/a": entry(undefined, tomb(3, [r1])) }, home: true, decision: undefined },
-    { name: "when my copy runs, alone", entries: { [self]: entry(claim(1, [r1])) }, running: "live", decision: undefined },
+    {
+      name: "for a name that has ended",
+      entries: { "1/a": entry(undefined, tomb(3, [r1])) },
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "when my copy runs, alone",
+      entries: { [self]: entry(claim(1, [r1])) },
+      running: "live",
+      decision: undefined
+    },
     { name: "when it runs elsewhere", entries: { "1/a": entry(claim(1, [r1])) }, home: true, decision: undefined },
     {
       name: "when it was adopted elsewhere",
@@ -901,15 +919,23 @@ describe("decide, whatever is known", () => {
     assert.deepStrictEqual(decide(turned, world.entries.get(self), standingIn(world)), first)
   }, options)
 
-  it.prop("[H6] [H13] [H14] takes over only as the home, only what no present node runs", [anySituation], ([situation]) => {
-    const world = worldOf(situation)
-    const decision = decideWorld(world)
-    if (decision?._tag !== "TakeOver" && decision?._tag !== "Bury") return
-    const { claims } = viewOf(world.entries)
-    assert.isTrue(world.home)
-    assert.strictEqual(world.running, "no")
-    assert.isFalse(claims.some((held) => serves(held) && !world.gone.has(held.section)), "a live copy of a present node")
-  }, options)
+  it.prop(
+    "[H6] [H13] [H14] takes over only as the home, only what no present node runs",
+    [anySituation],
+    ([situation]) => {
+      const world = worldOf(situation)
+      const decision = decideWorld(world)
+      if (decision?._tag !== "TakeOver" && decision?._tag !== "Bury") return
+      const { claims } = viewOf(world.entries)
+      assert.isTrue(world.home)
+      assert.strictEqual(world.running, "no")
+      assert.isFalse(
+        claims.some((held) => serves(held) && !world.gone.has(held.section)),
+        "a live copy of a present node"
+      )
+    },
+    options
+  )
 
   it.prop("[H5] [H16] [H17] gives higher epochs only, and loses no registration", [anySituation], ([situation]) => {
     const world = worldOf(situation)

@@ -78,7 +78,7 @@ describe("HybridClock", () => {
         if (!tell) continue
         const other = (1 - who) as 0 | 1
         clocks[other].observe(stamp, wall)
-        least[other] = Math.max(least[other], stamp)
+        least[other] = Math.max(least[other]!, stamp)
       }
     }
   )

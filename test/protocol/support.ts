@@ -9,7 +9,7 @@ export const list = <S extends Schema.Constraint>(item: S, minimum: number, maxi
   Schema.Array(item).check(Schema.isBetweenLength(minimum, maximum))
 
 /** Text that every runtime's UTF-8 keeps as it is. */
-export const text: Schema.Codec<string> = Schema.String.check(
+export const text: Schema.String = Schema.String.check(
   Schema.makeFilter((value: string) => !/\p{Cs}/u.test(value))
 )
 

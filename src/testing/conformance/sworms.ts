@@ -100,7 +100,7 @@ export class Settled extends Sworm.Service<Settled>()("conformance/Settled", {
 }) {}
 
 /** How long the messages that call others wait for them. */
-const NESTED_TIMEOUT = "3 seconds"
+const NESTED_TIMEOUT = "1 second"
 const CHAIN_TIMEOUT = "25 seconds"
 
 type CounterState = (typeof Counter)["state"]["Type"]

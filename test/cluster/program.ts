@@ -1,0 +1,180 @@
+/**
+ * A node that a test drives: commands come as JSON lines on stdin, answers, log lines and its start go out as JSON lines on
+ * stdout. It leaves on SIGTERM, handing its processes over, and when its stdin ends, so that it never outlives its test.
+ */
+import { Cause, Effect, Exit, Layer, Logger, Option } from "effect"
+import process from "node:process"
+import { createInterface } from "node:readline"
+import { parseArgs } from "node:util"
+import { Discovery, Membership } from "@sworm/sworm"
+import * as Gossip from "@sworm/sworm/gossip"
+import * as WebSocketTransport from "@sworm/sworm/websocket"
+import { Counter, CounterLayer, Counters } from "./counter.ts"
+import type { CommandError, CommandName, Commands, RaceResult, Ref, Said } from "./protocol.ts"
+
+const { values: flags } = parseArgs({
+  options: {
+    id: { type: "string" },
+    listen: { type: "string", default: "127.0.0.1:0" },
+    advertise: { type: "string" },
+    join: { type: "string", multiple: true, default: [] },
+    cluster: { type: "string" },
+    redialMs: { type: "string", default: "1000" }
+  }
+})
+
+const say = (line: Said): void => void process.stdout.write(JSON.stringify(line) + "\n")
+
+const ToTest = Logger.layer([
+  Logger.make(({ cause, logLevel, message }) =>
+    say({ log: [message, ...cause.reasons].flat().map(String).join(" "), level: logLevel })
+  )
+])
+
+const Backend = Gossip.layer({ redialInterval: Number(flags.redialMs) }).pipe(
+  Layer.provideMerge(WebSocketTransport.layer({
+    id: flags.id,
+    cluster: flags.cluster,
+    listen: flags.listen,
+    advertise: flags.advertise,
+    secret: process.env["SWORM_SECRET"],
+    discovery: Discovery.seeds(flags.join)
+  }))
+)
+
+const App = Counters.layer.pipe(
+  Layer.provide(CounterLayer),
+  Layer.provideMerge(Backend),
+  Layer.provideMerge(ToTest)
+)
+
+const refOf = ({ epoch, name, node }: Ref): Ref => ({ name, node, epoch })
+
+const describe = (error: unknown): CommandError => {
+  const { _tag, message, reason } = (error ?? {}) as Record<string, unknown>
+  return {
+    tag: typeof _tag === "string" ? _tag : "Defect",
+    reason: typeof reason === "string" ? reason : null,
+    message: typeof message === "string" ? message : String(error)
+  }
+}
+
+const describeExit = (exit: Exit.Failure<unknown, unknown>): CommandError => describe(Cause.squash(exit.cause))
+
+const unserialisable = (kind: Commands["registerWithMetadata"]["takes"]["kind"]): unknown => {
+  switch (kind) {
+    case "function":
+      return { f: () => 1 }
+    case "symbol":
+      return { s: Symbol("s") }
+    case "huge":
+      return "x".repeat(2 * 1024 * 1024)
+    case "cyclic": {
+      const loop: Record<string, unknown> = {}
+      loop["loop"] = loop
+      return loop
+    }
+    case "deep": {
+      let nested: unknown = 1
+      for (let i = 0; i < 200_000; i++) nested = [nested]
+      return nested
+    }
+  }
+}
+
+type Handlers = {
+  readonly [C in CommandName]: (takes: Commands[C]["takes"]) => Effect.Effect<Commands[C]["answers"], unknown>
+}
+
+const main = Effect.gen(function* () {
+  const membership = yield* Membership.Membership
+  const counters = yield* Counters
+  const all = { concurrency: "unbounded" } as const
+
+  const race = (name: string, racers: number): Effect.Effect<RaceResult> =>
+    Effect.map(
+      Effect.all(
+        Array.from({ length: racers }, () => Effect.exit(counters.register(name, Counter, { start: 0 }))),
+        all
+      ),
+      (exits) => {
+        const taken = new Map<string, Ref>()
+        const successes: Array<Ref> = []
+        const others: Array<string> = []
+        let takenCount = 0
+        for (const exit of exits) {
+          if (Exit.isSuccess(exit)) {
+            successes.push(refOf(exit.value))
+            continue
+          }
+          const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+          if (error?._tag === "NameTaken") {
+            takenCount++
+            taken.set(`${error.ref.node}@${error.ref.epoch}`, refOf(error.ref))
+          } else others.push(describeExit(exit).message)
+        }
+        return { name, successes, taken: [...taken.values()], takenCount, others }
+      }
+    )
+
+  const handlers: Handlers = {
+    register: ({ names, start }) =>
+      Effect.forEach(names, (name) => Effect.map(counters.register(name, Counter, { start }), refOf), {
+        concurrency: 64
+      }),
+    unregister: ({ name }) => Effect.as(counters.unregister(name), null),
+    whereis: ({ names }) =>
+      Effect.forEach(
+        names,
+        (name) => Effect.map(counters.whereis(name), (found) => Option.isSome(found) ? refOf(found.value) : null)
+      ),
+    registered: () => Effect.map(counters.registered, (refs) => refs.map(refOf)),
+    increment: ({ by, names }) =>
+      Effect.forEach(names, (name) => counters.client(Counter, name).Increment({ by }), { concurrency: 64 }),
+    totals: ({ names }) =>
+      Effect.forEach(names, (name) => {
+        const client = counters.client(Counter, name)
+        return Effect.all({ total: client.Get(), node: client.Where() }).pipe(
+          Effect.catch((error) => Effect.succeed(error.message))
+        )
+      }, { concurrency: 64 }),
+    membership: () =>
+      Effect.map(membership.members, (members) => members.map(({ id, status, synced }) => ({ id, status, synced }))),
+    join: ({ group, name }) => Effect.as(counters.join(group, name), null),
+    members: ({ group }) => Effect.map(counters.members(group), (refs) => refs.map(refOf)),
+    race: ({ names, racers }) => Effect.forEach(names, (name) => race(name, racers), all),
+    registerWithMetadata: ({ kind, name }) =>
+      Effect.map(counters.register(name, Counter, { start: 0 }, { metadata: unserialisable(kind) }), refOf)
+  }
+
+  const execute = (line: string): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { do: command, id, takes } = JSON.parse(line) as { id: number; do: CommandName; takes: never }
+      const handle: (takes: never) => Effect.Effect<unknown, unknown> = handlers[command]
+      return Effect.map(Effect.exit(Effect.suspend(() => handle(takes))), (exit) =>
+        say(Exit.isSuccess(exit) ? { id, ok: exit.value } : { id, error: describeExit(exit) }))
+    })
+
+  const context = yield* Effect.context<never>()
+  yield* membership.awaitSynced
+  const { address, id } = yield* membership.self
+  createInterface({ input: process.stdin }).on("line", (line) => void Effect.runForkWith(context)(execute(line)))
+  say({ ready: true, id, address })
+  yield* Effect.never
+})
+
+const fiber = Effect.runFork(Effect.scoped(main).pipe(Effect.provide(App)))
+const leave = (): void => fiber.interruptUnsafe()
+process.on("SIGTERM", leave)
+process.on("SIGINT", leave)
+process.stdin.on("end", leave).on("error", leave).resume()
+fiber.addObserver((exit) => {
+  const failed = Exit.isFailure(exit) && !Exit.hasInterrupts(exit)
+  if (failed) {
+    const error = describeExit(exit)
+    const { address } = Cause.squash(exit.cause) as { readonly address?: string }
+    say({ failed: error, address: address ?? null })
+  }
+  // what was said last is written before it ends
+  process.stdout.write("", () => process.exit(failed ? 1 : 0))
+})
