@@ -63,8 +63,6 @@ const describeExit = (exit: Exit.Failure<unknown, unknown>): CommandError => des
 
 const unserialisable = (kind: Commands["registerWithMetadata"]["takes"]["kind"]): unknown => {
   switch (kind) {
-    case "function":
-      return { f: () => 1 }
     case "symbol":
       return { s: Symbol("s") }
     case "huge":

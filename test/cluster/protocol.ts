@@ -55,7 +55,7 @@ export interface Commands {
   }
   /** Registers with metadata that no wire can carry. */
   readonly registerWithMetadata: {
-    readonly takes: { readonly name: string; readonly kind: "function" | "symbol" | "cyclic" | "deep" | "huge" }
+    readonly takes: { readonly name: string; readonly kind: "symbol" | "cyclic" | "deep" | "huge" }
     readonly answers: Ref
   }
 }

@@ -41,7 +41,12 @@ export const memoryHarness = (
     missing,
     start: ({ id, seeds }) =>
       Layer.build(
-        Memory.layerNode({ formDelay: seeds.length === 0 ? 0 : "200 millis", ...options, id, seeds: seeds.map((seed) => seed.id) })
+        Memory.layerNode({
+          formDelay: seeds.length === 0 ? 0 : "200 millis",
+          ...options,
+          id,
+          seeds: seeds.map((seed) => seed.id)
+        })
           .pipe(Layer.provide(Layer.succeed(VirtualNetwork.VirtualNetwork)(virtual)), Layer.fresh)
       ).pipe(Effect.map((services) => ({ id, services, kill: Effect.sync(() => virtual.kill(id)) })))
   }))

@@ -56,9 +56,9 @@ const published: ReadonlyArray<readonly [text: string, seed: number, hash: numbe
 
 /** One to four bytes a character, at every place in a block, and what is no character at all. */
 const awkward: ReadonlyArray<string> = [
-  ...["é", "€", "😀", "\u07ff", "\u0800", "\uffff", "\u{10000}", "\u{10ffff}", "\ud7ff\ue000"].flatMap((char) =>
-    ["", "x", "xy", "xyz"].map((prefix) => prefix + char + "tail")
-  ),
+  ...["é", "€", "😀", "\x7f", "\x80", "\u07ff", "\u0800", "\uffff", "\u{10000}", "\u{10ffff}", "\ud7ff\ue000"].flatMap((
+    char
+  ) => ["", "x", "xy", "xyz"].map((prefix) => prefix + char + "tail")),
   "\ud800",
   "\udc00",
   "\ud83d",

@@ -798,6 +798,45 @@ describe("messages", () => {
     assert.deepStrictEqual(make("c").receive("a", { _tag: "PingReq", seq: 1, target: "nobody" }, 0), [])
   })
 
+  it("tells a member that it is thought dead, at once and whenever it asks", () => {
+    const a = make("a")
+    a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
+    a.tick(0)
+    const outputs = a.dialFailed("x", true, 10)
+    const dead = update("x", { status: "dead" })
+    assert.deepInclude(outputs, { _tag: "Send", to: "x", message: { _tag: "Gossip", updates: [dead] } })
+    for (let i = 0; i < 100; i++) {
+      const answer = a.receive("x", { _tag: "Ping", seq: i, updates: [] }, 20)
+      assert.deepStrictEqual(answer, [{ _tag: "Send", to: "x", message: { _tag: "Ack", seq: i, updates: [dead] } }])
+    }
+  })
+
+  it("[H19] another's refused connection alone is no death", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b"), update("x")], answer: true }, 0)
+    const [ping] = a.linkDown("x", 0)
+    assert.isTrue(ping?._tag === "Send" && ping.to === "x" && ping.message._tag === "Ping")
+    const seq = ((ping as SwimOutput & { _tag: "Send" }).message as SwimMessage & { _tag: "Ping" }).seq
+    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20)
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+    assert.deepStrictEqual(a.dialFailed("x", true, 30), [
+      { _tag: "Send", to: "b", message: { _tag: "PingReq", seq, target: "x" } }
+    ])
+    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 40)
+    assert.strictEqual(a.members.get("x")!.status, "dead")
+  })
+
+  it("[H19] asks another before it believes a suspicion of nobody in particular", () => {
+    const a = deaf()
+    a.receive("b", { _tag: "State", updates: [update("b"), update("x")], answer: true }, 0)
+    a.tick(0)
+    a.receive("b", { _tag: "Ping", seq: 1, updates: [update("x", { status: "suspect" })] }, 0)
+    const asked = Array.from({ length: 20 }, (_, i) => a.tick((i + 1) * TICK_MS)).flat()
+      .filter((output) => output._tag === "Send" && output.message._tag === "PingReq")
+    assert.isAtLeast(asked.length, 1)
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+  })
+
   it("is deterministic: the same seed, the same messages", () => {
     const messages = (seed: number): string => {
       const cluster = formed(seed, ...five)
@@ -814,8 +853,14 @@ describe("messages", () => {
 describe("forgetting", () => {
   it("[H24] drops the dead after their time, and not the living", () => {
     const swim = new Swim(update("a"), { ...config, forgetAfterMs: 10_000 }, seededRandom(1))
-    const updates = [update("b"), update("x", { status: "dead" }), update("y", { status: "left" })]
+    const updates = [
+      update("b"),
+      update("x", { status: "dead" }),
+      update("y", { status: "left" }),
+      update("z", { status: "dead" })
+    ]
     swim.receive("b", { _tag: "State", updates, answer: true }, 0)
+    swim.receive("z", { _tag: "Gossip", updates: [update("z", { incarnation: 1 })] }, 100)
     const known = (): ReadonlyArray<string> => [...swim.members.values()].map(({ id }: Member) => id)
     let at = 0
     for (; at < 9900; at += TICK_MS) {
@@ -824,8 +869,8 @@ describe("forgetting", () => {
         swim.receive(output.to, { _tag: "Ack", seq: output.message.seq, updates: [] }, at)
       }
     }
-    assert.deepStrictEqual(known(), ["a", "b", "x", "y"])
+    assert.deepStrictEqual(known(), ["a", "b", "x", "y", "z"])
     swim.tick(10_000)
-    assert.deepStrictEqual(known(), ["a", "b"])
+    assert.deepStrictEqual(known(), ["a", "b", "z"], "z was dead, but is alive again")
   })
 })

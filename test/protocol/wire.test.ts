@@ -176,6 +176,19 @@ describe("round trips", () => {
     assert.deepStrictEqual([...sent(bytes(0, 255)) as Uint8Array], [0, 255])
   })
 
+  it("are plain MessagePack, the same bytes on every runtime", () => {
+    assert.deepStrictEqual([...msgpack.encode({ a: 1 })], [0xde, 0, 1, 0xa1, 0x61, 1])
+    const hex = (value: unknown): string =>
+      [...msgpack.encode(value)].map((b) => b.toString(16).padStart(2, "0")).join("")
+    assert.strictEqual(hex(encodeSync({ _tag: "Hash", hash: 0xdeadbeef })), "9200cedeadbeef")
+    assert.strictEqual(hex(encodeSwim({ _tag: "Nack", seq: 300, outcome: "silent" })), "9303cd012c02")
+    const golden = encodeClaim(claim(7, ["1/1/a"], { start: 2 ** 40, metadata: { zone: "é" }, groups: ["g"] }))
+    assert.strictEqual(
+      hex(golden),
+      "9907cb427000000000000091a5312f312f610090cd03e893a7436f756e746572de0001a573746172740101de0001a47a6f6e65a2c3a991a167"
+    )
+  })
+
   it("the largest numbers, as numbers", () => {
     for (const large of [2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]) {
       assert.strictEqual(throughBytes(large), large)
@@ -250,6 +263,7 @@ describe("messages that are none", () => {
     ["a digest with a bad version", [1, ["1/a", -1], true, 0, true]],
     ["a digest without flags", [1, ["1/a", 1]]],
     ["a digest with flags that are numbers", [1, ["1/a", 1], 1, 0, 1]],
+    ["a digest whose wish is a number", [1, ["1/a", 1], true, 0, 1]],
     ["deltas that are no array", [2, {}, true, 0]],
     ["a delta that is too short", [2, [["1/a", 0, 1]], true, 0]],
     ["a delta that is too long", [2, [["1/a", 0, 1, [], 0]], true, 0]],

@@ -73,7 +73,7 @@ export const Echo = Process.make("Echo", {
 export const Starter = Process.make("Starter", {
   args: { init: Schema.Literals(["fail", "die", "slow", "join", "call", "register"]), text: Schema.String },
   state: Schema.String,
-  startTimeout: "10 seconds",
+  startTimeout: "2 seconds",
   protocol: [Rpc.make("Get", { success: Schema.String })]
 })
 
