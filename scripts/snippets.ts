@@ -1,4 +1,5 @@
-// The examples in the docs are programs: each ```ts block of README.md and docs/**/*.md is type-checked and run.
+// The examples in the docs are programs: each ```ts block of README.md, docs/**/*.md and the docstrings is type-checked
+// and run.
 //
 //   ```ts           checked and run: it must end well within 30 seconds
 //   ```ts no-run    checked only (a server that stays up, a cluster that is elsewhere)
@@ -46,15 +47,29 @@ export const snippetsOf = (path: string, page: string): Array<Snippet> => {
   return snippets
 }
 
-/** The blocks of README.md and of the pages written by hand. */
-export const findSnippets = (): Array<Snippet> => {
-  const docs = existsSync(join(root, "docs"))
-    ? readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+/** The blocks in the docstrings of a source file: its page is what its comments say, each line at its own number. */
+export const docstringsOf = (path: string, source: string): Array<Snippet> => {
+  const page = source.split("\n").map((line) => /^\s*\* ?(.*)$/.exec(line)?.[1] ?? "").join("\n")
+  return snippetsOf(path, page).map((snippet) => ({
+    ...snippet,
+    file: `source/${snippet.file.replace(/\.ts\//, "/")}`
+  }))
+}
+
+const filesIn = (folder: string, ending: string): Array<string> =>
+  existsSync(join(root, folder))
+    ? readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .map((path) => `${folder}/${path.replaceAll("\\", "/")}`).filter((path) => path.endsWith(ending)).sort()
     : []
-  const pages = docs.map((path) => `docs/${path.replaceAll("\\", "/")}`)
-    .filter((path) => path.endsWith(".md") && !/^docs\/(api|\.vitepress)\//.test(path))
-  return ["README.md", ...pages.sort()].filter((path) => existsSync(join(root, path)))
-    .flatMap((path) => snippetsOf(path, readFileSync(join(root, path), "utf8")))
+
+/** The blocks of README.md, of the pages written by hand, and of the docstrings. */
+export const findSnippets = (): Array<Snippet> => {
+  const pages = filesIn("docs", ".md").filter((path) => !/^docs\/(api|\.vitepress)\//.test(path))
+  const sources = ["mod.ts", ...filesIn("src", ".ts"), ...filesIn("adapters", ".ts")]
+  return [
+    ...["README.md", ...pages].flatMap((path) => snippetsOf(path, readFileSync(join(root, path), "utf8"))),
+    ...sources.flatMap((path) => docstringsOf(path, readFileSync(join(root, path), "utf8")))
+  ]
 }
 
 /** Writes the snippets into a folder inside the repository, where "@sworm/sworm" is this checkout; answers the folder. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import { currentRuntimeName } from "../scripts/runtimes.ts"
 import {
   checkSnippets,
+  docstringsOf,
   findSnippets,
   runSnippet,
   type Snippet,
@@ -33,6 +34,26 @@ describe("the examples in the docs", () => {
   for (const snippet of snippets.filter(({ runs }) => runs)) {
     it(`run: ${snippet.where}`, () => verify(snippet, folder), runTime_ms)
   }
+})
+
+describe("the reading of a docstring", () => {
+  const fence = "`".repeat(3)
+  const source = [
+    "/**",
+    " * Text.",
+    " *",
+    ` * ${fence}ts`,
+    " * console.log(1)",
+    ` * ${fence}`,
+    " */",
+    "const x = 2 * 3"
+  ].join("\n")
+
+  it("finds the block, without the stars, at its line", () => {
+    const [snippet, ...others] = docstringsOf("src/X.ts", source)
+    expect(others).toEqual([])
+    expect(snippet).toMatchObject({ where: "src/X.ts:4", file: "source/src/X/line-4.ts", code: "console.log(1)\n" })
+  })
 })
 
 describe("the reading of a page", () => {

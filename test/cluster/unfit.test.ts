@@ -7,7 +7,7 @@ const timeout_ms = 60_000
 const kinds = ["symbol", "cyclic", "deep", "huge"] as const
 
 /** Enough names that some live on one node, some on the other, whichever is asked for them. */
-const namesOf = (prefix: string): Array<string> => Array.from({ length: 6 }, (_, i) => `${prefix}-${i}`)
+const namesOf = (prefix: string): Array<string> => Array.from({ length: 16 }, (_, i) => `${prefix}-${i}`)
 
 /** Which error a command ended with. */
 const tagOf = (exit: Exit.Exit<unknown, CommandFailed | NodeGone>): string => {

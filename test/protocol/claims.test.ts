@@ -608,10 +608,29 @@ describe("decide R6: moves", () => {
       decision: { _tag: "Close" }
     },
     {
-      name: "[H7] the source, frozen, waits below the prepared copy",
+      name: "[H7] the source, frozen and no longer moving it, goes on above the prepared copy",
       entries: { [self]: entry(claim(4, [r1])), "1/b": target },
       running: "frozen",
+      decision: { _tag: "Resume", epoch: 6 }
+    },
+    {
+      name: "[H7] likewise the source that runs again",
+      entries: { [self]: entry(claim(4, [r1])), "1/b": target, "1/c": entry(undefined, tomb(9, [r2])) },
+      running: "live",
+      decision: { _tag: "Resume", epoch: 10 }
+    },
+    {
+      name: "[H7] but not a copy that isn't its source: another, living, serves as well",
+      entries: { [self]: entry(claim(3, [r1])), "1/b": target, "1/c": entry(claim(4, [r1])) },
+      running: "live",
       decision: undefined
+    },
+    {
+      name: "[H7] one whose holder is gone doesn't count",
+      entries: { [self]: entry(claim(3, [r1])), "1/b": target, "1/c": entry(claim(4, [r1])) },
+      running: "live",
+      gone: ["1/c"],
+      decision: { _tag: "Resume", epoch: 6 }
     },
     {
       name: "[H7] the source, frozen, goes on above the offer when the target has died",
