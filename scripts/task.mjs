@@ -17,6 +17,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 const tasks = {
   demo: ["examples/flights/demo.ts"],
+  bench: ["bench/run.ts"],
   test: ["scripts/test.ts", "node", "deno", "bun"],
   "test:node": ["scripts/test.ts", "node"],
   "test:deno": ["scripts/test.ts", "deno"],
