@@ -78,5 +78,5 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),
   joinGraceMs: millis(options.joinGrace, "2 seconds"),
-  deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 1)
+  deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)
 })

@@ -205,6 +205,7 @@ const drive = Effect.fnUntraced(function* (
       const peer = linked[turn++ % Math.max(1, linked.length)]
       if (peer !== undefined) replication.compareWith(peer)
       caretaker.lookAtReleased()
+      replication.sweep()
     })
   )))
 })

@@ -121,7 +121,7 @@ export class Caretaker {
         core.writeClaim(sworm, name, { ...mine!, mode: live(mine!), epoch: decision.epoch })
         return serveAt(process, decision.epoch)
       case "Close":
-        core.writeClaim(sworm, name, { ...mine!, mode: "released" })
+        core.writeClaim(sworm, name, { ...mine!, mode: "released", successor: slot.view.claims[0]!.section })
         return this.#close(slot, process, "Superseded")
       case "Erase":
         return this.#erase(slot, decision)

@@ -58,7 +58,7 @@ export class Mover {
     target: string
   ): Effect.fn.Return<ProcessRef, HandoffError> {
     const core = this.#core
-    const { dispatch, members, node, options, requests } = core.parts
+    const { dispatch, members, node, nowMs, options, requests } = core.parts
     const { name, sworm } = process
     const claim = core.entry(sworm, name)?.claim
     const member = members.member(target)
@@ -70,7 +70,7 @@ export class Mover {
     }
     const packed = yield* this.#pack(process, target)
     const epoch = core.nextEpoch(sworm, name)
-    const calls = dispatch.calls.extract(keyOf(sworm, name)).map(encodeMovedCall)
+    const calls = dispatch.calls.extract(keyOf(sworm, name)).map((call) => encodeMovedCall(call, nowMs()))
     const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls]
     const section = sectionOf(member)
     const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
@@ -156,7 +156,7 @@ export class Mover {
       return process.close("Moved").pipe(
         Effect.andThen(Effect.suspend(() => {
           processes.remove(process)
-          core.writeClaim(sworm, name, { ...claim, mode: "released" })
+          core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
           const forwarded = waiting.map((envelope) => envelope.forward())
           const deadline = nowMs() + options.handoffTimeoutMs
           const commit = Effect.suspend(() => {
@@ -186,10 +186,16 @@ export class Mover {
     if (prepared === undefined) return [false, "another change of it is under way there"]
     const answer = yield* prepared
     if (answer[0] === true) {
-      this.#core.parts.dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map(decodeMovedCall))
+      this.#absorb(sworm, name, calls)
     }
     return answer
   })
+
+  /** What was answered over there is answered again here. */
+  #absorb(sworm: string, name: string, calls: unknown): void {
+    const { dispatch, nowMs } = this.#core.parts
+    dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map((call) => decodeMovedCall(call, nowMs())))
+  }
 
   #prepare(
     source: SectionId,
@@ -259,7 +265,7 @@ export class Mover {
   /** This node's copy loses: its state goes to the winner; the copy closes once the winner's claim lists it as merged. */
   settle(slot: Slot, winner: Held, process: LocalProcess | undefined): Effect.Effect<void> {
     const core = this.#core
-    const { dispatch, node, options, requests } = core.parts
+    const { dispatch, node, nowMs, options, requests } = core.parts
     const { name, sworm } = slot
     const claim = core.entry(sworm, name)?.claim
     if (claim === undefined) return Effect.void
@@ -271,7 +277,7 @@ export class Mover {
         const packed = encoded?._tag === "Success" && process?.type.hasState === true
           ? [true, encoded.value]
           : [false, null]
-        const calls = dispatch.calls.extract(keyOf(sworm, name)).map(encodeMovedCall)
+        const calls = dispatch.calls.extract(keyOf(sworm, name)).map((call) => encodeMovedCall(call, nowMs()))
         return requests.ask(
           nodeOf(winner.section),
           Method.settle,
@@ -308,7 +314,7 @@ export class Mover {
       return Effect.map(freeze, () => {
         const taken = asFlag(withState) && process !== undefined &&
           this.#mergeStates(process, claim, theirs.claim, state)
-        if (taken) core.parts.dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map(decodeMovedCall))
+        if (taken) this.#absorb(sworm, name, calls)
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
         const version = core.writeClaim(sworm, name, {
           ...claim,
@@ -349,13 +355,16 @@ const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"
 
 // ---- wire forms
 
-const encodeMovedCall = (
-  call: MovedCall
-): ReadonlyArray<unknown> => [call.caller, call.seq, call.deadlineMs, call.reply]
+const encodeMovedCall = (call: MovedCall, nowMs: number): ReadonlyArray<unknown> => [
+  call.caller,
+  call.seq,
+  Math.max(0, Math.ceil(call.deadlineMs - nowMs)),
+  call.reply
+]
 
-const decodeMovedCall = (u: unknown): MovedCall => {
-  const [caller, seq, deadlineMs, reply] = asArray(u, 4)
-  return { caller: asText(caller), seq: asCount(seq), deadlineMs: asCount(deadlineMs), reply }
+const decodeMovedCall = (u: unknown, nowMs: number): MovedCall => {
+  const [caller, seq, remainingMs, reply] = asArray(u, 4)
+  return { caller: asText(caller), seq: asCount(seq), deadlineMs: nowMs + asCount(remainingMs), reply }
 }
 
 const encodeForwarded = (message: Forwarded, nowMs: number): ReadonlyArray<unknown> => [

@@ -5,11 +5,13 @@
 import { Deferred, Effect, Exit } from "effect"
 import type { Claim, Spec } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
+import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import {
   decodeRegisterError,
   encodeRegisterError,
+  InvalidInput,
   NameTaken,
   type ProcessRef,
   type RegisterError,
@@ -62,7 +64,12 @@ export class Registrar {
     const { name, sworm } = registration
     const invalid = checkName("name", name)
     if (invalid !== undefined) return Effect.fail(invalid)
-    const { node } = this.#core.parts
+    const { node, options } = this.#core.parts
+    if (weigh(registration.spec?.args) + weigh(registration.metadata) > options.deltaBytes) {
+      const detail =
+        `args and metadata of "${name}" take more than ${options.deltaBytes} bytes: keep large data elsewhere`
+      return Effect.fail(new InvalidInput({ what: "registration", detail }))
+    }
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
     return retrying(operation, REGISTER_TIMEOUT_MS, () => this.#attempt(reg, registration)).pipe(

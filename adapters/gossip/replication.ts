@@ -141,6 +141,13 @@ export class Replication {
     return this.#view.everyone().every((id) => (this.#peers.get(id)?.versions?.get(section) ?? 0) >= version)
   }
 
+  /** Forgets the marks of erased keys that every member has seen. */
+  sweep(): void {
+    const own = this.replica.own
+    const seen = this.#view.everyone().map((id) => this.#peers.get(id)?.versions?.get(own) ?? 0)
+    this.replica.sweep(Math.min(this.replica.version(own), ...seen))
+  }
+
   // ---- peers
 
   linkUp(peer: Peer): void {

@@ -9,6 +9,21 @@ import type { SectionId } from "./ids.ts"
 export type CallRecord =
   | { readonly _tag: "Running"; readonly process: string; readonly deadlineMs: number }
   | { readonly _tag: "Answered"; readonly process: string; readonly deadlineMs: number; readonly reply: unknown }
+  /** The caller has its answer, or gave up: a copy of the call that is still under way somewhere. */
+  | { readonly _tag: "Settled" }
+
+type Known = Exclude<CallRecord, { readonly _tag: "Settled" }>
+
+interface CallerRecord {
+  readonly calls: Map<number, Known>
+  /** The caller waits for nothing below it. */
+  floor: number
+  /** Since when nothing was known of it but its floor. */
+  emptySinceMs: number | undefined
+}
+
+/** How long the floor of a silent caller is remembered: far longer than a copy of a call can be under way. */
+const FORGET_CALLER_MS = 10 * 60_000
 
 export interface MovedCall {
   readonly caller: SectionId
@@ -18,20 +33,26 @@ export interface MovedCall {
 }
 
 export class CallTable {
-  readonly #callers = new Map<SectionId, Map<number, CallRecord>>()
+  readonly #callers = new Map<SectionId, CallerRecord>()
+
+  #caller(id: SectionId): CallerRecord {
+    let caller = this.#callers.get(id)
+    if (caller === undefined) this.#callers.set(id, caller = { calls: new Map(), floor: 0, emptySinceMs: undefined })
+    return caller
+  }
 
   /** A call arrives: the record of the same call if it is known, else it is noted as running and is to be executed. */
   receive(caller: SectionId, seq: number, process: string, deadlineMs: number): CallRecord | undefined {
-    let calls = this.#callers.get(caller)
-    if (calls === undefined) this.#callers.set(caller, calls = new Map())
+    const { calls, floor } = this.#caller(caller)
     const known = calls.get(seq)
     if (known !== undefined) return known
+    if (seq < floor) return { _tag: "Settled" }
     calls.set(seq, { _tag: "Running", process, deadlineMs })
     return undefined
   }
 
   answer(caller: SectionId, seq: number, reply: unknown): void {
-    const calls = this.#callers.get(caller)
+    const calls = this.#callers.get(caller)?.calls
     const call = calls?.get(seq)
     if (call !== undefined) {
       calls!.set(seq, { _tag: "Answered", process: call.process, deadlineMs: call.deadlineMs, reply })
@@ -40,31 +61,32 @@ export class CallTable {
 
   /** The call was not executed here and never will be: as if it had not come. */
   forget(caller: SectionId, seq: number): void {
-    this.#callers.get(caller)?.delete(seq)
+    this.#callers.get(caller)?.calls.delete(seq)
   }
 
   /** The caller has its answers to all calls below `floor`. Numbers rise, so old ones stand first in the map. */
   settleBelow(caller: SectionId, floor: number): void {
-    const calls = this.#callers.get(caller)
-    if (calls === undefined) return
-    for (const [seq, call] of calls) {
+    const record = this.#caller(caller)
+    record.floor = Math.max(record.floor, floor)
+    for (const [seq, call] of record.calls) {
       if (seq >= floor) break
-      if (call._tag === "Answered") calls.delete(seq)
+      if (call._tag === "Answered") record.calls.delete(seq)
     }
   }
 
-  /** Drops answers whose caller has given up waiting, and callers that left nothing. */
+  /** Drops answers whose caller has given up waiting, and callers not heard of for a while. */
   expire(nowMs: number): void {
-    for (const [caller, calls] of this.#callers) {
-      for (const [seq, call] of calls) if (call.deadlineMs < nowMs) calls.delete(seq)
-      if (calls.size === 0) this.#callers.delete(caller)
+    for (const [id, caller] of this.#callers) {
+      for (const [seq, call] of caller.calls) if (call.deadlineMs < nowMs) caller.calls.delete(seq)
+      if (caller.calls.size > 0) caller.emptySinceMs = undefined
+      else if (nowMs - (caller.emptySinceMs ??= nowMs) > FORGET_CALLER_MS) this.#callers.delete(id)
     }
   }
 
   /** The answers that a process takes along when it moves. */
   extract(process: string): Array<MovedCall> {
     const moved: Array<MovedCall> = []
-    for (const [caller, calls] of this.#callers) {
+    for (const [caller, { calls }] of this.#callers) {
       for (const [seq, call] of calls) {
         if (call._tag === "Answered" && call.process === process) {
           moved.push({ caller, seq, deadlineMs: call.deadlineMs, reply: call.reply })
@@ -75,16 +97,23 @@ export class CallTable {
   }
 
   absorb(process: string, moved: ReadonlyArray<MovedCall>): void {
-    for (const { caller, deadlineMs, reply, seq } of moved) {
-      let calls = this.#callers.get(caller)
-      if (calls === undefined) this.#callers.set(caller, calls = new Map())
-      calls.set(seq, { _tag: "Answered", process, deadlineMs, reply })
+    const touched = new Set<CallerRecord>()
+    for (const { caller: id, deadlineMs, reply, seq } of moved) {
+      const caller = this.#caller(id)
+      if (seq < caller.floor) continue
+      caller.calls.set(seq, { _tag: "Answered", process, deadlineMs, reply })
+      touched.add(caller)
+    }
+    for (const { calls } of touched) {
+      const sorted = [...calls].sort(([a], [b]) => a - b)
+      calls.clear()
+      for (const [seq, call] of sorted) calls.set(seq, call)
     }
   }
 
   get size(): number {
     let size = 0
-    for (const calls of this.#callers.values()) size += calls.size
+    for (const { calls } of this.#callers.values()) size += calls.size
     return size
   }
 }

@@ -27,6 +27,8 @@ export interface Claim {
   readonly spec: Spec | undefined
   readonly metadata: unknown
   readonly groups: ReadonlyArray<string>
+  /** For `released`: which section goes on with it. Without one, nobody does: the home starts it again. */
+  readonly successor?: SectionId | undefined
 }
 
 /** Certain registrations of a name have ended for good. */
@@ -151,19 +153,33 @@ const serves = ({ claim }: Held): boolean => claim.mode === "live" || claim.mode
 export const decide = (view: NameView, own: NameEntry | undefined, standing: Standing): Decision | undefined => {
   const { self, running } = standing
   const mine = own?.claim
-  if (mine !== undefined && includesAll(view.tombed, mine.registrations)) return { _tag: "Stop" }
+  if (mine !== undefined && view.tombed.length > 0 && includesAll(view.tombed, mine.registrations)) {
+    return { _tag: "Stop" }
+  }
   const top = view.claims[0]
   if (top === undefined) return undefined
   if (top.section === self) {
-    return running === "no" ? decideIdle(view, self, standing) : decideTop(view, top, standing)
+    return running === "no" ? decideIdle(view, top, standing) : decideTop(view, top, standing)
   }
-  // a released claim on top has no successor: its holder could hand the process to nobody
-  if (standing.isGone(top.section) || top.claim.mode === "released") return decideGone(view, top, standing)
+  if (standing.isGone(top.section) || isOrphan(top, standing)) return decideGone(view, top, standing)
   return mine === undefined ? undefined : decideBelow(view, top, mine, standing)
 }
 
-/** The top claim's holder is gone. */
-const decideGone = (view: NameView, top: Held, { isGone, isHome, running, self }: Standing): Decision | undefined => {
+/**
+ * A released claim on top is waiting for its successor's claim to arrive here, on another link; with no successor, or
+ * a gone one, nobody goes on with it.
+ */
+const isOrphan = ({ claim: { mode, successor } }: Held, { isGone }: Standing): boolean =>
+  mode === "released" && (successor === undefined || isGone(successor))
+
+/** Has the source of a move let go of what is prepared here? Not knowing its claim is no proof of that. */
+const mayGoLive = ({ claims }: NameView, { isGone, preparedFrom }: Standing): boolean =>
+  preparedFrom === undefined || isGone(preparedFrom) ||
+  claims.find(({ section }) => section === preparedFrom)?.claim.mode === "released"
+
+/** The top claim's holder is gone, or has released it to nobody. */
+const decideGone = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
+  const { isGone, isHome, running, self } = standing
   const registrations = registrationsOf(view.claims)
   const epoch = view.highestEpoch + 1
   const best = view.claims.find((held) => serves(held) && !isGone(held.section))
@@ -172,7 +188,8 @@ const decideGone = (view: NameView, top: Held, { isGone, isHome, running, self }
   }
   const prepared = view.claims.find((held) => held.claim.mode === "prepared" && !isGone(held.section))
   if (prepared !== undefined) {
-    return prepared.section === self && running === "prepared" ? { _tag: "Renew", epoch, registrations } : undefined
+    const mine = prepared.section === self && running === "prepared" && mayGoLive(view, standing)
+    return mine ? { _tag: "Renew", epoch, registrations } : undefined
   }
   if (!isHome()) return undefined
   const from = view.claims.find(({ claim }) => claim.spec !== undefined)
@@ -184,14 +201,9 @@ const decideGone = (view: NameView, top: Held, { isGone, isHome, running, self }
 
 /** My own claim is the top one, and the process is here. */
 const decideTop = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
-  const { isGone, preparedFrom, running, self } = standing
+  const { isGone, running, self } = standing
   const epoch = view.highestEpoch + 1
-  if (running === "prepared") {
-    // not knowing the source's claim is no proof that it has let go
-    const source = view.claims.find(({ section }) => section === preparedFrom)
-    const free = preparedFrom === undefined || isGone(preparedFrom) || source?.claim.mode === "released"
-    return free ? { _tag: "GoLive" } : undefined
-  }
+  if (running === "prepared") return mayGoLive(view, standing) ? { _tag: "GoLive" } : undefined
   if (running === "frozen") return { _tag: "Resume", epoch }
   const lost = view.claims.filter(({ section }) => section !== self && isGone(section))
   const registrations = lost.length === 0 ? top.claim.registrations : registrationsOf([top, ...lost])
@@ -203,8 +215,10 @@ const decideTop = (view: NameView, top: Held, standing: Standing): Decision | un
   return undefined
 }
 
-/** My own claim is the top one, but nothing runs here: released with no living successor. */
-const decideIdle = (view: NameView, self: SectionId, { isGone, isHome }: Standing): Decision | undefined => {
+/** My own claim is the top one, but nothing runs here. */
+const decideIdle = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
+  const { isGone, isHome, self } = standing
+  if (top.claim.mode === "released" && !isOrphan(top, standing)) return undefined
   const other = view.claims.find((held) =>
     held.section !== self && !isGone(held.section) && held.claim.mode !== "released"
   )
@@ -225,8 +239,12 @@ const decideBelow = (view: NameView, top: Held, mine: Claim, standing: Standing)
     if (top.claim.merged.includes(claimId(mine.epoch, self))) return { _tag: "Close" }
     return serves(top) ? { _tag: "Settle", winner: top } : undefined
   }
-  if (running === "prepared" && serves(top)) return { _tag: "Close" }
   const held = { section: self, claim: mine }
   const by = view.claims.find((other) => other.section !== self && !isGone(other.section) && supersedes(other, held))
+  if (running === "prepared") {
+    // with its source gone it may be the only copy of the state: it is settled like any other
+    if (mayGoLive(view, standing)) return { _tag: "GoLive" }
+    return serves(top) || by !== undefined ? { _tag: "Close" } : undefined
+  }
   return by === undefined ? undefined : { _tag: "Erase", by }
 }

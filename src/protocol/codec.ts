@@ -7,9 +7,15 @@ export interface Codec {
   readonly decode: (bytes: Uint8Array) => unknown
 }
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, encodeUndefinedAsNil: false, moreTypes: false })
+const packr = new Packr({
+  useRecords: false,
+  mapsAsObjects: true,
+  encodeUndefinedAsNil: false,
+  moreTypes: false,
+  structuredClone: false
+})
 
-/** MessagePack by msgpackr, without its native parts and without record extensions: plain, self-describing data only. */
+/** MessagePack by msgpackr, without its native parts. Values that refer to themselves are refused both ways. */
 export const msgpack: Codec = {
   encode: (value) => packr.pack(value),
   decode: (bytes) => packr.unpack(bytes)

@@ -21,6 +21,8 @@ export interface Delta {
   readonly section: SectionId
   readonly from: number
   readonly to: number
+  /** Marks of keys erased up to this version have been seen by all, and may be forgotten. */
+  readonly swept: number
   readonly entries: ReadonlyArray<readonly [key: string, version: number, value: unknown]>
 }
 
@@ -28,19 +30,31 @@ export type Versions = ReadonlyMap<SectionId, number>
 
 class Section {
   version = 0
+  swept = 0
   readonly entries = new Map<string, Versioned>()
+  /** Keys whose last write erased them, oldest first. */
+  readonly #erased = new Map<string, number>()
   /** Every write in version order; entries that were overwritten since stay until `#compact`. */
   #log: Array<readonly [version: number, key: string]> = []
 
   write(key: string, version: number, value: unknown): void {
     this.entries.set(key, { version, value })
     this.version = version
+    this.#erased.delete(key)
+    if (value === undefined) this.#erased.set(key, version)
     this.#log.push([version, key])
     if (this.#log.length > 64 && this.#log.length > 2 * this.entries.size) this.#compact()
   }
 
-  forget(key: string): void {
-    this.entries.delete(key)
+  /** Forgets the marks of keys erased up to a version. */
+  sweep(version: number): void {
+    if (version <= this.swept) return
+    this.swept = version
+    for (const [key, at] of this.#erased) {
+      if (at > version) break
+      this.#erased.delete(key)
+      this.entries.delete(key)
+    }
   }
 
   *since(version: number): Generator<readonly [key: string, entry: Versioned]> {
@@ -135,8 +149,8 @@ export class Replica {
   }
 
   /**
-   * What a peer with the given versions lacks, at most about `maxBytes` of it. Always makes progress: a single entry
-   * above the limit travels alone. Sections are cut, never skipped over, so every part is contiguous.
+   * What a peer with the given versions lacks, about `maxBytes` of it and one entry more. Sections are cut, never skipped
+   * over, so every part is contiguous.
    */
   deltasFor(have: Versions, maxBytes: number, only?: SectionId): Array<Delta> {
     const deltas: Array<Delta> = []
@@ -154,7 +168,7 @@ export class Replica {
         entries.push([key, entry.version, entry.value])
         room -= key.length + 16 + weigh(entry.value)
       }
-      if (to > from) deltas.push({ section: id, from, to, entries })
+      if (to > from) deltas.push({ section: id, from, to, swept: section.swept, entries })
     }
     return deltas
   }
@@ -180,6 +194,7 @@ export class Replica {
       if (before !== undefined || value !== undefined) this.#onChange(delta.section, key, before, value)
     }
     section.version = delta.to
+    section.sweep(Math.min(delta.swept, delta.to))
     return true
   }
 
@@ -194,16 +209,13 @@ export class Replica {
     }
   }
 
-  /** Forgets the marks of erased own keys that everyone has seen. */
+  /** Forgets the marks of own keys erased up to a version that everyone has seen; others do so with the next delta. */
   sweep(seenByAll: number): void {
-    const section = this.#sections.get(this.own)!
-    for (const [key, entry] of section.entries) {
-      if (entry.value === undefined && entry.version <= seenByAll) section.forget(key)
-    }
+    this.#sections.get(this.own)!.sweep(seenByAll)
   }
 }
 
-/** A cheap, rough size in bytes of a value on the wire. */
+/** A cheap, rough size of a value on the wire: bytes, where text is ASCII; up to a third of them where it isn't. */
 export const weigh = (value: unknown): number => {
   if (typeof value === "string") return value.length + 2
   if (value instanceof Uint8Array) return value.byteLength + 5

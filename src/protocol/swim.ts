@@ -65,6 +65,7 @@ interface Probe {
   failAt: number
   askedOthers: boolean
   refusedHere: boolean
+  refusedThere: boolean
   /** Set when this probe is made for another member. */
   readonly askedBy: { readonly id: string; readonly seq: number } | undefined
 }
@@ -74,6 +75,8 @@ interface Suspicion {
   deadline: number
   readonly observers: Set<string>
 }
+
+const MAX_FORGOTTEN = 4096
 
 const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
 
@@ -96,6 +99,8 @@ export class Swim {
   readonly #suspicions = new Map<string, Suspicion>()
   readonly #goneAt = new Map<string, number>()
   readonly #rumours = new Map<string, number>()
+  /** What was known last of members dead for so long that they are no longer told of. */
+  readonly #forgotten = new Map<string, Member>()
   #order: Array<string> = []
   #seq = 0
   #nextProbe = 0
@@ -103,6 +108,7 @@ export class Swim {
   #out: Array<SwimOutput> = []
   /** How often this run was told that it is dead: others may have taken its processes over (R14). */
   deaths = 0
+  #lastDeath = -1
 
   constructor(self: Update, config: SwimConfig, random: () => number) {
     this.#self = { ...self, hash: hash32(self.id) }
@@ -136,7 +142,9 @@ export class Swim {
     for (const [id, at] of this.#goneAt) {
       if (now - at >= this.#config.forgetAfterMs) {
         this.#goneAt.delete(id)
+        this.#forgotten.set(id, this.#members.get(id)!)
         this.#members.delete(id)
+        if (this.#forgotten.size > MAX_FORGOTTEN) this.#forgotten.delete(this.#forgotten.keys().next().value!)
       }
     }
     if (now >= this.#nextProbe) {
@@ -158,14 +166,14 @@ export class Swim {
         this.#acked(message.seq, from)
         break
       case "PingReq":
-        if (this.#members.has(message.target)) this.#probe(message.target, now, { id: from, seq: message.seq })
+        this.#probeFor(from, message.seq, message.target, now)
         break
       case "Nack":
         this.#indirect(from, message.seq, message.outcome, now)
         break
       case "Gossip":
         this.#learnAll(message.updates, now)
-        for (const { id, status } of message.updates) if (status === "suspect") this.#confirm(id, from, now)
+        for (const update of message.updates) if (this.#isPresent(update)) this.#confirm(update.id, from, now)
         break
       case "State":
         this.#learnAll(message.updates, now)
@@ -197,7 +205,7 @@ export class Swim {
         if (probe.target !== id || probe.refusedHere) continue
         probe.refusedHere = true
         if (probe.askedBy !== undefined) this.#report(seq, probe, "refused")
-        else if (this.#helpers(id).length === 0) this.#declareDead(id, now)
+        else if (probe.refusedThere || this.#helpers(id).length === 0) this.#declareDead(id, now)
         else this.#askOthers(seq, probe, now)
       }
     }
@@ -215,9 +223,9 @@ export class Swim {
   /** A node that was itself held up must not blame others for it (Lifeguard's local health): deadlines move with the lag. */
   #forgiveLag(now: number): void {
     const expected = this.#config.probeTimeoutMs / 2
-    const lag = this.#lastTick === undefined ? 0 : now - this.#lastTick - expected
+    const lag = this.#lastTick === undefined ? 0 : now - this.#lastTick
     this.#lastTick = now
-    if (lag <= expected) return
+    if (lag <= 2 * expected) return
     for (const probe of this.#probes.values()) {
       probe.indirectAt += lag
       probe.failAt += lag
@@ -251,6 +259,12 @@ export class Swim {
     return false
   }
 
+  #probeFor(asker: string, seq: number, target: string, now: number): void {
+    const member = this.#members.get(target)
+    if (target === this.#self.id) this.#send(asker, { _tag: "Nack", seq, outcome: "answered" })
+    else if (member !== undefined && !isGone(member.status)) this.#probe(target, now, { id: asker, seq })
+  }
+
   #probe(target: string, now: number, askedBy: Probe["askedBy"]): void {
     const seq = ++this.#seq
     const { probeIntervalMs, probeTimeoutMs } = this.#config
@@ -260,6 +274,7 @@ export class Swim {
       failAt: now + (askedBy === undefined ? Math.max(probeIntervalMs, 2 * probeTimeoutMs) : probeTimeoutMs),
       askedOthers: askedBy !== undefined,
       refusedHere: false,
+      refusedThere: false,
       askedBy
     })
     this.#send(target, { _tag: "Ping", seq, updates: this.#gossipFor(target) })
@@ -295,6 +310,7 @@ export class Swim {
     if (probe === undefined || probe.target !== from) return
     if (probe.askedBy !== undefined) return this.#report(seq, probe, "answered")
     this.#probes.delete(seq)
+    this.#suspicions.get(from)?.observers.delete(this.#self.id)
   }
 
   #report(seq: number, probe: Probe, outcome: ProbeOutcome): void {
@@ -309,6 +325,11 @@ export class Swim {
       this.#probes.delete(seq)
     } else if (outcome === "refused" && probe.refusedHere) {
       this.#declareDead(probe.target, now)
+    } else if (outcome === "refused" && !probe.refusedThere) {
+      // its port closed while this ping was under way: dial it again, to see the same
+      probe.refusedThere = true
+      this.#confirm(probe.target, from, now)
+      this.#send(probe.target, { _tag: "Ping", seq, updates: [] })
     } else {
       this.#confirm(probe.target, from, now)
     }
@@ -324,6 +345,12 @@ export class Swim {
     this.#confirm(id, this.#self.id, now)
   }
 
+  /** Is it the suspicion that stands at present, not one that was refuted since? */
+  #isPresent({ boot, id, incarnation, status }: Update): boolean {
+    const member = this.#members.get(id)
+    return status === "suspect" && member?.boot === boot && member.incarnation === incarnation
+  }
+
   #confirm(id: string, observer: string, now: number): void {
     const suspicion = this.#suspicions.get(id)
     if (suspicion === undefined) return
@@ -336,8 +363,8 @@ export class Swim {
   }
 
   #suspicionEnds(id: string, suspicion: Suspicion, now: number): void {
-    const others = [...suspicion.observers].some((observer) => observer !== this.#self.id)
-    if (others || this.#helpers(id).length === 0) return this.#declareDead(id, now)
+    // this node's own failed probe is one observation, whatever others say; an answer to it takes that back (H19)
+    if (suspicion.observers.size >= 2 || this.#helpers(id).length === 0) return this.#declareDead(id, now)
     suspicion.deadline = now + this.#config.suspicionMaxMs
     if (!this.#isProbed(id)) {
       this.#probe(id, now, undefined)
@@ -363,21 +390,21 @@ export class Swim {
   #hearOfSelf(update: Update): void {
     const self = this.#self
     if (update.boot !== self.boot || self.status === "left") return
-    if (
-      update.incarnation < self.incarnation ||
-      (update.incarnation === self.incarnation && update.status === self.status)
-    ) {
-      return
+    if (isGone(update.status) && update.incarnation > this.#lastDeath) {
+      // also when its suspicion was refuted before: whoever believed it may have taken processes over
+      this.#lastDeath = update.incarnation
+      this.deaths++
     }
-    if (isGone(update.status)) this.deaths++
-    if (update.status !== self.status || update.incarnation > self.incarnation) {
-      this.#restate({ ...self, incarnation: update.incarnation + 1 })
-    }
+    const isOld = update.incarnation < self.incarnation
+    const isMine = update.incarnation === self.incarnation && update.status === self.status
+    if (!isOld && !isMine) this.#restate({ ...self, incarnation: update.incarnation + 1 })
   }
 
   #learn(update: Update, now: number): boolean {
     const before = this.#members.get(update.id)
-    if (before !== undefined && !overrides(update, before)) return false
+    const last = before ?? this.#forgotten.get(update.id)
+    if (last !== undefined && !overrides(update, last)) return false
+    this.#forgotten.delete(update.id)
     const member: Member = { ...update, hash: before?.hash ?? hash32(update.id) }
     this.#members.set(member.id, member)
     if (member.status === "suspect") {

@@ -3,6 +3,7 @@
  * peer sent and either return a well-formed message or throw `BadFrame`; nothing is applied from half a message.
  */
 import type { Claim, Mode, NameEntry, Spec, Tomb } from "./claims.ts"
+import { bootOf } from "./ids.ts"
 import type { Delta } from "./replica.ts"
 import type { Status, SwimMessage, Update } from "./swim.ts"
 
@@ -60,21 +61,23 @@ export const encodeClaim = (claim: Claim): ReadonlyArray<unknown> => [
   claim.continuity,
   claim.spec === undefined ? null : encodeSpec(claim.spec),
   claim.metadata ?? null,
-  claim.groups
+  claim.groups,
+  claim.successor ?? null
 ]
 
 export const decodeClaim = (u: unknown): Claim => {
-  const [epoch, start, registrations, mode, merged, continuity, spec, metadata, groups] = asArray(u, 9)
+  const [epoch, start, registrations, mode, merged, continuity, spec, metadata, groups, successor] = asArray(u, 10)
   return {
     epoch: asCount(epoch),
     start: asCount(start),
-    registrations: asTexts(registrations),
+    registrations: asArray(registrations).length > 0 ? asTexts(registrations) : fail("a registration"),
     mode: asIndexOf(MODES, mode),
     merged: asTexts(merged),
     continuity: asCount(continuity),
     spec: spec === null ? undefined : decodeSpec(spec),
     metadata: metadata ?? undefined,
-    groups: asTexts(groups)
+    groups: asTexts(groups),
+    successor: successor === null ? undefined : asSection(successor)
   }
 }
 
@@ -158,10 +161,11 @@ export const encodeSync = (message: SyncMessage): ReadonlyArray<unknown> => {
     case "Deltas":
       return [
         2,
-        message.deltas.map(({ entries, from, section, to }) => [
+        message.deltas.map(({ entries, from, section, swept, to }) => [
           section,
           from,
           to,
+          swept,
           entries.flatMap(([key, version, value]) => [key, version, encodeValue(key, value)])
         ]),
         message.complete,
@@ -209,11 +213,11 @@ export const decodeSync = (u: unknown): SyncMessage => {
 
 const asSection = (u: unknown): string => {
   const text = asText(u)
-  return /^\d{1,16}\/./s.test(text) ? text : fail("a section id")
+  return /^[1-9]\d{0,15}\/./s.test(text) && Number.isSafeInteger(bootOf(text)) ? text : fail("a section id")
 }
 
 const decodeDelta = (u: unknown): Delta => {
-  const [section, from, to, flat] = asArray(u, 4)
+  const [section, from, to, swept, flat] = asArray(u, 5)
   const items = asArray(flat)
   const entries: Array<readonly [string, number, unknown]> = []
   let last = asCount(from)
@@ -225,7 +229,7 @@ const decodeDelta = (u: unknown): Delta => {
     entries.push([key, version, decodeValue(key, items[i + 2])])
   }
   if (asCount(to) < last) fail("a delta that ends at its last version")
-  return { section: asSection(section), from: asCount(from), to: asCount(to), entries }
+  return { section: asSection(section), from: asCount(from), to: asCount(to), swept: asCount(swept), entries }
 }
 
 // ---- membership
@@ -248,6 +252,7 @@ const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
   asArray(u).map((item) => {
     const [id, boot, incarnation, status, address, synced, labels] = asArray(item, 7)
     const flat = asTexts(labels)
+    if (flat.length % 2 !== 0) fail("pairs of labels")
     const record: Record<string, string> = Object.create(null)
     for (let i = 0; i + 1 < flat.length; i += 2) record[flat[i]!] = flat[i + 1]!
     return {

@@ -19,6 +19,8 @@ export interface NodeOptions {
   readonly cluster?: string
   readonly secret?: string
   readonly redialMs?: number
+  readonly handshakeMs?: number
+  readonly maxBufferedBytes?: number
 }
 
 /** How an operating-system process ended. */
@@ -139,13 +141,8 @@ const signal = (pid: number, name: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"
 
 const program = fileURLToPath(new URL("./program.ts", import.meta.url))
 
-const argsOf = ({ advertise, cluster, id, join = [], listen, redialMs }: NodeOptions): Array<string> => [
-  "--id",
-  id,
-  ...(listen === undefined ? [] : ["--listen", listen]),
-  ...(advertise === undefined ? [] : ["--advertise", advertise]),
-  ...(cluster === undefined ? [] : ["--cluster", cluster]),
-  ...(redialMs === undefined ? [] : ["--redialMs", String(redialMs)]),
+const argsOf = ({ join = [], secret: _, ...rest }: NodeOptions): Array<string> => [
+  ...Object.entries(rest).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
   ...join.flatMap((address) => ["--join", address])
 ]
 

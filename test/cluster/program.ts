@@ -6,7 +6,7 @@ import { Cause, Effect, Exit, Layer, Logger, Option } from "effect"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
-import { Discovery, Membership } from "@sworm/sworm"
+import { Discovery, Membership, Transport } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import * as WebSocketTransport from "@sworm/sworm/websocket"
 import { Counter, CounterLayer, Counters } from "./counter.ts"
@@ -19,7 +19,9 @@ const { values: flags } = parseArgs({
     advertise: { type: "string" },
     join: { type: "string", multiple: true, default: [] },
     cluster: { type: "string" },
-    redialMs: { type: "string", default: "1000" }
+    redialMs: { type: "string", default: "1000" },
+    handshakeMs: { type: "string", default: "2000" },
+    maxBufferedBytes: { type: "string", default: String(64 * 1024 * 1024) }
   }
 })
 
@@ -38,6 +40,8 @@ const Backend = Gossip.layer({ redialInterval: Number(flags.redialMs) }).pipe(
     listen: flags.listen,
     advertise: flags.advertise,
     secret: process.env["SWORM_SECRET"],
+    handshakeTimeout: Number(flags.handshakeMs),
+    maxBufferedBytes: Number(flags.maxBufferedBytes),
     discovery: Discovery.seeds(flags.join)
   }))
 )
@@ -87,6 +91,7 @@ type Handlers = {
 const main = Effect.gen(function* () {
   const membership = yield* Membership.Membership
   const counters = yield* Counters
+  const transport = yield* Transport.Transport
   const all = { concurrency: "unbounded" } as const
 
   const race = (name: string, racers: number): Effect.Effect<RaceResult> =>
@@ -141,6 +146,8 @@ const main = Effect.gen(function* () {
     join: ({ group, name }) => Effect.as(counters.join(group, name), null),
     members: ({ group }) => Effect.map(counters.members(group), (refs) => refs.map(refOf)),
     race: ({ names, racers }) => Effect.forEach(names, (name) => race(name, racers), all),
+    connect: ({ address }) => Effect.map(transport.connect(address), ({ id }) => id),
+    peers: () => Effect.sync(() => transport.peers().map(({ id }) => id)),
     registerWithMetadata: ({ kind, name }) =>
       Effect.map(counters.register(name, Counter, { start: 0 }, { metadata: unserialisable(kind) }), refOf)
   }

@@ -53,6 +53,10 @@ export interface Commands {
     readonly takes: { readonly names: ReadonlyArray<string>; readonly racers: number }
     readonly answers: ReadonlyArray<RaceResult>
   }
+  /** Dials an address; the id of the node that it reached. */
+  readonly connect: { readonly takes: { readonly address: string }; readonly answers: string }
+  /** The ids of the nodes that it is connected to. */
+  readonly peers: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<string> }
   /** Registers with metadata that no wire can carry. */
   readonly registerWithMetadata: {
     readonly takes: { readonly name: string; readonly kind: "symbol" | "cyclic" | "deep" | "huge" }

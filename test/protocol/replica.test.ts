@@ -89,10 +89,11 @@ describe("Replica", () => {
       section: "1/a",
       from: 0,
       to: 5,
+      swept: 0,
       entries: [["x", 3, "x of 3"], ["z", 4, "z of 4"], ["y", 5, "y of 5"]]
     }])
     assert.deepStrictEqual(a!.replica.deltasFor(new Map([["1/a", 4]]), 1e9), [
-      { section: "1/a", from: 4, to: 5, entries: [["y", 5, "y of 5"]] }
+      { section: "1/a", from: 4, to: 5, swept: 0, entries: [["y", 5, "y of 5"]] }
     ])
     assert.deepStrictEqual(a!.replica.deltasFor(new Map([["1/a", 5]]), 1e9), [])
     assert.deepStrictEqual(a!.replica.deltasFor(new Map([["1/a", 99]]), 1e9), [])
@@ -176,7 +177,7 @@ describe("Replica", () => {
     a!.replica.write("x", 1)
     a!.replica.write("y", 1)
     a!.replica.write("x", 2)
-    const delta: Delta = { section: "1/a", from: 0, to: 3, entries: [["y", 2, 1], ["x", 3, 2]] }
+    const delta: Delta = { section: "1/a", from: 0, to: 3, swept: 0, entries: [["y", 2, 1], ["x", 3, 2]] }
     assert.deepStrictEqual(a!.replica.deltasFor(new Map(), 1e9), [delta])
     b!.replica.apply({ ...delta, to: 7 })
     assert.strictEqual(b!.replica.version("1/a"), 7)
@@ -188,7 +189,7 @@ describe("Replica", () => {
     a!.replica.write("x", "mine")
     const before = a!.state()
     for (const from of [0, 1, 5]) {
-      a!.replica.apply({ section: "1/a", from, to: from + 10, entries: [["x", from + 10, "theirs"]] })
+      a!.replica.apply({ section: "1/a", from, to: from + 10, swept: 0, entries: [["x", from + 10, "theirs"]] })
     }
     assert.deepStrictEqual(a!.state(), before)
     assert.strictEqual(a!.replica.write("x", "again"), 2)
@@ -340,9 +341,9 @@ describe("Replica", () => {
     a!.replica.write("x", 1)
     for (let i = 0; i < 2; i++) b!.replica.write("x", i)
     pull(c!, a!)
-    c!.replica.apply({ section: "1/b", from: 0, to: 2, entries: [] })
-    d!.replica.apply({ section: "1/a", from: 0, to: 2, entries: [] })
-    d!.replica.apply({ section: "1/b", from: 0, to: 1, entries: [] })
+    c!.replica.apply({ section: "1/b", from: 0, to: 2, swept: 0, entries: [] })
+    d!.replica.apply({ section: "1/a", from: 0, to: 2, swept: 0, entries: [] })
+    d!.replica.apply({ section: "1/b", from: 0, to: 1, swept: 0, entries: [] })
     assert.notStrictEqual(c!.replica.digestHash(), d!.replica.digestHash())
   })
 

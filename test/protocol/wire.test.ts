@@ -157,7 +157,7 @@ describe("round trips", () => {
             return [nameKey("sworm", value.key), version, undefined]
         }
       })
-      const delta = { section, from, to: version + rest, entries }
+      const delta = { section, from, to: version + rest, swept: 0, entries }
       const message: SyncMessage = { _tag: "Deltas", deltas: [delta, { ...delta, entries: [] }], complete, floor }
       assert.deepStrictEqual(decodeSync(throughBytes(encodeSync(message))), message)
     },
@@ -358,6 +358,7 @@ describe("bytes that are none", () => {
         section: "1/a",
         from: 3,
         to: 9,
+        swept: 0,
         entries: [
           [
             nameKey("s", "x"),
@@ -523,6 +524,7 @@ describe("keys that every object has", () => {
         section: "1/__proto__",
         from: 0,
         to: 1,
+        swept: 0,
         entries: [[nameKey("__proto__", "__proto__"), 1, entry(claim(1, ["1/1/a"]))]]
       }],
       complete: true,

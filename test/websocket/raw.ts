@@ -6,13 +6,7 @@ import { Effect, type Scope } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import type { AddressInfo } from "node:net"
-import {
-  type Hello,
-  isProof,
-  makeHello,
-  prove,
-  readHello
-} from "../../adapters/websocket/handshake.ts"
+import { type Hello, isProof, makeHello, prove, readHello } from "../../adapters/websocket/handshake.ts"
 import { NeverCame, waitUntil } from "../cluster/wait.ts"
 
 export const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
@@ -114,13 +108,13 @@ export class RawPeer {
 
   /** The next message that has not been taken yet. */
   next(what: string): Effect.Effect<Buffer, NeverCame> {
-    return waitUntil(`${what} arrives`, () => {
+    const look = Effect.suspend((): Effect.Effect<Buffer | undefined, NeverCame> => {
       const message = this.messages.shift()
-      if (message === undefined && this.closed !== undefined) {
-        throw new NeverCame(`${what} never arrived: closed with ${this.closed.code} "${this.closed.reason}"`)
-      }
-      return message
+      return message !== undefined || this.closed === undefined
+        ? Effect.succeed(message)
+        : Effect.fail(new NeverCame(`${what} never came: closed with ${this.closed.code} "${this.closed.reason}"`))
     })
+    return waitUntil(`${what} comes`, look)
   }
 
   /** Waits until the other side has ended the connection. */
