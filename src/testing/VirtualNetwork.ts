@@ -135,6 +135,21 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     for (const { to } of [...station.links.values()]) close(station, to)
   }
 
+  /** As a socket closes: what was sent before still arrives, then the connection ends. */
+  const depart = (station: Station): void => {
+    if (stations.get(station.peer.address) !== station) return
+    stations.delete(station.peer.address)
+    const now = clock.currentTimeMillisUnsafe()
+    for (const link of [...station.links.values()]) {
+      drain(station, link)
+      const end = (): void => {
+        if (station.links.get(link.to.peer.id) === link) close(station, link.to)
+      }
+      if (link.lastAt > now) later(link.lastAt - now + 1, end)
+      else end()
+    }
+  }
+
   const attach: VirtualNetwork["attach"] = (node) =>
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -194,7 +209,7 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
         }
         return { transport, station }
       }),
-      ({ station }) => Effect.sync(() => detach(station))
+      ({ station }) => Effect.sync(() => depart(station))
     ).pipe(Effect.map(({ transport }) => transport))
 
   const connect = (station: Station, address: string): Effect.Effect<Peer, TransportError> =>
