@@ -11,5 +11,5 @@ conformance(
     { seed, loss: 0.02, delay: { minMs: 0, maxMs: 5 } },
     unreliable
   ),
-  unreliable
+  { concurrent: true, missing: unreliable }
 )

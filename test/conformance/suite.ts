@@ -13,10 +13,10 @@ const runsSlow = (globalThis as { process?: { env: Record<string, string | undef
 export const conformance = (
   backend: string,
   harness: Effect.Effect<Conformance.Harness, unknown, Scope.Scope>,
-  missing: Conformance.Missing = {}
+  { concurrent = false, missing = {} }: { readonly concurrent?: boolean; readonly missing?: Conformance.Missing } = {}
 ): void => {
   const groups = new Set(Conformance.cases.map(({ group }) => group))
-  describe(backend, () => {
+  describe(backend, { concurrent }, () => {
     for (const group of groups) {
       describe(group, () => {
         for (const one of Conformance.cases.filter((one) => one.group === group)) {

@@ -52,7 +52,7 @@ export const eventually = <E, R>(
   what: string,
   limit: Duration.Input = LIMIT
 ): Effect.Effect<void, ConformanceFailure, R> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(limit))
     for (let wait = POLL_MIN_MS;; wait = Math.min(POLL_MAX_MS, wait * 1.5)) {
       const exit = yield* Effect.exit(effect)

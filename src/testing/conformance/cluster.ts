@@ -62,7 +62,7 @@ const isTimeout = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "reason" in error && error.reason === "Timeout"
 
 const makeCluster = (harness: Harness): Effect.Effect<TestCluster, never, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const running = new Map<string, Running>()
     const reliable = harness.missing?.reliable === undefined
     const repeat: TestCluster["repeat"] = (effect) =>
@@ -73,7 +73,7 @@ const makeCluster = (harness: Harness): Effect.Effect<TestCluster, never, Scope.
     )
 
     const startNode = (id: string, { hosts = true }: StartNode): Effect.Effect<Running, unknown> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const backendScope = yield* Scope.make()
         const seeds = [...running.values()].map(({ backend }) => backend)
         const backend = yield* Scope.provide(harness.start({ id, seeds }), backendScope)
@@ -101,7 +101,8 @@ const makeCluster = (harness: Harness): Effect.Effect<TestCluster, never, Scope.
           if (reliable) return counterClient(workers, name)
           const client = workers.client(Counter, name, { timeout: "1 second" })
           const repeated = Object.entries(client).map(([tag, method]) =>
-            [tag, (payload: never) => repeat((method as (payload: never) => Effect.Effect<unknown, unknown>)(payload))] as const
+            [tag, (payload: never) =>
+              repeat((method as (payload: never) => Effect.Effect<unknown, unknown>)(payload))] as const
           )
           return Object.fromEntries(repeated) as unknown as CounterClient
         }
@@ -126,10 +127,11 @@ const makeCluster = (harness: Harness): Effect.Effect<TestCluster, never, Scope.
         return { node, backend }
       })
 
-    const nodes = (): Array<TestNode> => [...running.values()].map(({ node }) => node)
+    const nodes = (): Array<TestNode> =>
+      [...running.values()].map(({ node }) => node)
 
     const start: TestCluster["start"] = (id, options = {}) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const started = yield* startNode(id, options)
         running.set(id, started)
         yield* started.node.membership.awaitSynced
@@ -148,7 +150,7 @@ const isUp = ({ status, synced }: Member): boolean => status === "alive" && sync
 
 /** Waits until all see each other, and know what the new node wrote until now. */
 const settle = (nodes: ReadonlyArray<TestNode>, fresh: TestNode): Effect.Effect<void, unknown> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const ids = nodes.map(({ id }) => id).sort()
     for (const node of nodes) {
       yield* eventually(
@@ -158,7 +160,7 @@ const settle = (nodes: ReadonlyArray<TestNode>, fresh: TestNode): Effect.Effect<
     }
     if (nodes.length === 1) return
     // what a node writes is known in order: who sees this name knows which sworms the node hosts
-    yield* Effect.scoped(Effect.gen(function*() {
+    yield* Effect.scoped(Effect.gen(function* () {
       const name = `settled-${fresh.id}`
       yield* fresh.registry.adopt("conformance/settle", name)
       for (const node of nodes) {
@@ -194,7 +196,7 @@ export const group = (theme: string): Define => (nodes, name, body, options = {}
   slow: options.slow ?? false,
   needs: options.needs ?? [],
   effect: (harness) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* makeCluster(harness)
       const started: Array<TestNode> = []
       for (let i = 0; i < nodes; i++) started.push(yield* cluster.start("abcdefgh"[i]!))
@@ -228,7 +230,12 @@ export const memberNames = (node: TestNode, group: string): Effect.Effect<Readon
 
 /** The ref is on this node, or the case can't go on. */
 export const isOn = (ref: ProcessRef, node: TestNode): Effect.Effect<void, unknown> =>
-  ref.node === node.id ? Effect.void : failure(`"${ref.name}" runs on "${ref.node}": placement wants it on "${node.id}"`)
+  ref.node === node.id
+    ? Effect.void
+    : failure(`"${ref.name}" runs on "${ref.node}": placement wants it on "${node.id}"`)
 
-export const sameRef = (actual: ProcessRef | undefined, expected: ProcessRef, what: string): Effect.Effect<void, unknown> =>
-  equal<ProcessRef | undefined>(actual, expected, what)
+export const sameRef = (
+  actual: ProcessRef | undefined,
+  expected: ProcessRef,
+  what: string
+): Effect.Effect<void, unknown> => equal<ProcessRef | undefined>(actual, expected, what)

@@ -12,7 +12,7 @@ const statusOf = (node: TestNode, id: string) =>
 
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(3, "all nodes agree on who is there, and each knows itself", (nodes) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       for (const node of nodes) {
         yield* eventuallyEqual(aliveIds(node), ["a", "b", "c"], `members on ${node.id}`)
         const self = yield* node.membership.self
@@ -25,18 +25,20 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
       const boots = yield* Effect.forEach(nodes, ({ membership }) =>
         Effect.map(membership.members, (members) => members.map(({ boot }) => boot)))
-      for (const found of boots) yield* equal(found, boots[0]!, "the boots that others see")
+      for (const found of boots) {
+        yield* equal(found, boots[0]!, "the boots that others see")
+      }
     })),
 
   define(1, "a node alone is synced, and awaitSynced answers again and again", ([a]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* a.membership.awaitSynced
       yield* a.membership.awaitSynced
       yield* equal(yield* aliveIds(a), ["a"], "members")
     })),
 
   define(3, "a node that stops is left, not dead, to the others", ([a, b, c]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* a.workers.register("some@c", Counter, { start: 0 })
       yield* c.stop
       for (const node of [a, b]) {
@@ -49,19 +51,23 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     })),
 
-  define(2, "Membership.leave hands everything over and says goodbye; again it does nothing", ([a, b]) =>
-    Effect.gen(function*() {
-      yield* a.workers.register("kept@b", Counter, { start: 0 })
-      yield* a.counter("kept@b").Set({ to: 12 })
-      yield* b.membership.leave
-      yield* b.membership.leave
-      yield* eventuallyEqual(statusOf(a, "b"), "left", "the status of b")
-      yield* equal(yield* a.counter("kept@b").Where(), "a", "where its process runs")
-      yield* equal(yield* a.counter("kept@b").Get(), 12, "the state of its process")
-    })),
+  define(
+    2,
+    "Membership.leave hands everything over and says goodbye; again it does nothing",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        yield* a.workers.register("kept@b", Counter, { start: 0 })
+        yield* a.counter("kept@b").Set({ to: 12 })
+        yield* b.membership.leave
+        yield* b.membership.leave
+        yield* eventuallyEqual(statusOf(a, "b"), "left", "the status of b")
+        yield* equal(yield* a.counter("kept@b").Where(), "a", "where its process runs")
+        yield* equal(yield* a.counter("kept@b").Get(), 12, "the state of its process")
+      })
+  ),
 
   define(3, "a killed node is dead to the others", ([a, b, c]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* c.kill
       for (const node of [a, b]) {
         yield* eventuallyEqual(statusOf(node, "c"), "dead", `the status of c on ${node.id}`)
@@ -69,42 +75,58 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     }), { needs: ["kill"] }),
 
-  define(2, "changes are told as they happen: a node comes, leaves, and comes again with a later boot", ([a, b], cluster) =>
-    Effect.gen(function*() {
-      const told = yield* Ref.make<ReadonlyArray<string>>([])
-      yield* Effect.forkScoped(
-        Stream.runForEach(a.membership.changes, ({ before, member }) =>
-          Ref.update(told, (all) => [...all, `${member.id} ${before?.status ?? "unknown"} ${member.status}`])),
-        { startImmediately: true }
-      )
-      const c = yield* cluster.start("c")
-      const boot = (yield* c.membership.self).boot
-      yield* eventually(Effect.map(Ref.get(told), (all) => all.includes("c unknown alive")), "c has come")
-      yield* c.stop
-      yield* eventually(Effect.map(Ref.get(told), (all) => all.some((line) => line.endsWith("left"))), "c has left")
-      const again = yield* cluster.start("c")
-      yield* check((yield* again.membership.self).boot > boot, "a later boot")
-      for (const node of [a, b, again]) yield* eventuallyEqual(aliveIds(node), ["a", "b", "c"], `members on ${node.id}`)
-      yield* a.workers.register("back@c", Counter, { start: 1 })
-      yield* equal(yield* a.counter("back@c").Where(), "c", "the node that came back hosts")
-    })),
+  define(
+    2,
+    "changes are told as they happen: a node comes, leaves, and comes again with a later boot",
+    ([a, b], cluster) =>
+      Effect.gen(function* () {
+        const told = yield* Ref.make<ReadonlyArray<string>>([])
+        yield* Effect.forkScoped(
+          Stream.runForEach(
+            a.membership.changes,
+            ({ before, member }) =>
+              Ref.update(told, (all) => [...all, `${member.id} ${before?.status ?? "unknown"} ${member.status}`])
+          ),
+          { startImmediately: true }
+        )
+        const c = yield* cluster.start("c")
+        const boot = (yield* c.membership.self).boot
+        yield* eventually(Effect.map(Ref.get(told), (all) => all.includes("c unknown alive")), "c has come")
+        yield* c.stop
+        yield* eventually(Effect.map(Ref.get(told), (all) => all.some((line) => line.endsWith("left"))), "c has left")
+        const again = yield* cluster.start("c")
+        yield* check((yield* again.membership.self).boot > boot, "a later boot")
+        for (const node of [a, b, again]) {
+          yield* eventuallyEqual(aliveIds(node), ["a", "b", "c"], `members on ${node.id}`)
+        }
+        yield* a.workers.register("back@c", Counter, { start: 1 })
+        yield* equal(yield* a.counter("back@c").Where(), "c", "the node that came back hosts")
+      })
+  ),
 
-  define(2, "a node that was killed comes back under its id, and is given processes again", ([a, b], cluster) =>
-    Effect.gen(function*() {
-      const c = yield* cluster.start("c")
-      yield* a.workers.register("moving@c", Counter, { start: 3 })
-      yield* c.kill
-      const again = yield* cluster.start("c")
-      for (const node of [a, b, again]) yield* eventuallyEqual(aliveIds(node), ["a", "b", "c"], `members on ${node.id}`)
-      yield* eventually(
-        Effect.map(b.workers.client(Counter, "moving@c").Where(), (node) => node === "c"),
-        "its process is home again"
-      )
-      yield* equal(yield* a.counter("moving@c").Get(), 3, "its state")
-    }), { needs: ["kill"] }),
+  define(
+    2,
+    "a node that was killed comes back under its id, and is given processes again",
+    ([a, b], cluster) =>
+      Effect.gen(function* () {
+        const c = yield* cluster.start("c")
+        yield* a.workers.register("moving@c", Counter, { start: 3 })
+        yield* c.kill
+        const again = yield* cluster.start("c")
+        for (const node of [a, b, again]) {
+          yield* eventuallyEqual(aliveIds(node), ["a", "b", "c"], `members on ${node.id}`)
+        }
+        yield* eventually(
+          Effect.map(b.workers.client(Counter, "moving@c").Where(), (node) => node === "c"),
+          "its process is home again"
+        )
+        yield* equal(yield* a.counter("moving@c").Get(), 3, "its state")
+      }),
+    { needs: ["kill"] }
+  ),
 
   define(1, "five nodes that join one after the other become one cluster", ([a], cluster) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       for (const id of ["b", "c", "d", "e"]) yield* cluster.start(id)
       for (const node of cluster.nodes()) {
         yield* eventuallyEqual(aliveIds(node), ["a", "b", "c", "d", "e"], `members on ${node.id}`)
@@ -114,7 +136,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     })),
 
   define(1, "three nodes that start at once join one cluster", ([a], cluster) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* Effect.forEach(["b", "c", "d"], (id) => cluster.start(id), { concurrency: "unbounded" })
       for (const node of cluster.nodes()) yield* eventuallyEqual(aliveIds(node), ["a", "b", "c", "d"], node.id)
       for (const id of ["b", "c", "d"]) {

@@ -19,7 +19,7 @@ const crash = (workers: WorkersClient, type: AnyCounter, name: string) =>
 
 /** Collects a node's supervisor events from now on. */
 const collect = (node: TestNode) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const seen = yield* Ref.make<ReadonlyArray<SupervisorEvent>>([])
     yield* Effect.forkScoped(
       Stream.runForEach(node.supervisor.events, (event) => Ref.update(seen, (all) => [...all, event])),
@@ -32,50 +32,62 @@ const isGone = (nodes: ReadonlyArray<TestNode>, name: string) => seenBy(nodes, n
 
 /** It runs again: at a higher epoch, with the state from its args. */
 const isBack = (node: TestNode, name: string, type: AnyCounter, epoch: number, start: number) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const client = node.workers.client(type as typeof Counter, name)
     yield* eventually(Effect.map(client.Epoch(), (now) => now > epoch), `"${name}" runs above epoch ${epoch}`)
     yield* equal(yield* client.Get(), start, `the state of "${name}" after its restart`)
-    yield* eventually(Effect.map(whereis(node, name), (ref) => (ref?.epoch ?? 0) > epoch), "its claim has the new epoch")
+    yield* eventually(
+      Effect.map(whereis(node, name), (ref) => (ref?.epoch ?? 0) > epoch),
+      "its claim has the new epoch"
+    )
   })
 
 export const cases: ReadonlyArray<ConformanceCase> = [
-  define(2, "a handler's defect is Crashed to its caller; the process is back with its name, groups and args", ([a, b]) =>
-    Effect.gen(function*() {
-      for (const home of ["a", "b"]) {
-        const name = `crashing@${home}`
-        const ref = yield* a.workers.register(name, Counter, { start: 5 }, { metadata: { team: home } })
-        yield* a.workers.join("kept", name)
-        yield* a.counter(name).Set({ to: 50 })
-        for (const node of [a, b]) {
-          const before = (yield* whereis(a, name))?.epoch ?? 0
-          yield* crash(node.workers, Counter, name)
-          yield* isBack(node, name, Counter, before, 5)
-          yield* equal((yield* whereis(node, name))?.node, ref.node, "it stays on its node")
+  define(
+    2,
+    "a handler's defect is Crashed to its caller; the process is back with its name, groups and args",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        for (const home of ["a", "b"]) {
+          const name = `crashing@${home}`
+          const ref = yield* a.workers.register(name, Counter, { start: 5 }, { metadata: { team: home } })
+          yield* a.workers.join("kept", name)
+          yield* a.counter(name).Set({ to: 50 })
+          for (const node of [a, b]) {
+            const before = (yield* whereis(a, name))?.epoch ?? 0
+            yield* crash(node.workers, Counter, name)
+            yield* isBack(node, name, Counter, before, 5)
+            yield* equal((yield* whereis(node, name))?.node, ref.node, "it stays on its node")
+          }
         }
-      }
-      for (const node of [a, b]) {
-        yield* eventuallyEqual(memberNames(node, "kept"), ["crashing@a", "crashing@b"], `the group on ${node.id}`)
-      }
-    }), { needs: ["reliable"] }),
+        for (const node of [a, b]) {
+          yield* eventuallyEqual(memberNames(node, "kept"), ["crashing@a", "crashing@b"], `the group on ${node.id}`)
+        }
+      }),
+    { needs: ["reliable"] }
+  ),
 
-  define(1, "messages that wait while a process crashes are answered by its next start", ([a]) =>
-    Effect.gen(function*() {
-      yield* a.workers.register("queue", Counter, { start: 1 })
-      const client = a.workers.client(Counter, "queue")
-      const slow = yield* Effect.forkChild(client.Slow({ millis: 30 }), { startImmediately: true })
-      const crashing = yield* Effect.forkChild(Effect.exit(client.Crash()), { startImmediately: true })
-      const waiting = yield* Effect.forkChild(
-        Effect.forEach([1, 1, 1], (by) => client.Increment({ by }), { concurrency: "unbounded" }),
-        { startImmediately: true }
-      )
-      yield* Fiber.join(slow)
-      yield* fails(yield* Fiber.join(crashing), { _tag: "CallError", reason: "Crashed" }, "the one that crashes")
-      yield* equal(yield* Fiber.join(waiting), [2, 3, 4], "those that waited")
-    })),
+  define(
+    1,
+    "messages that wait while a process crashes are answered by its next start",
+    ([a]) =>
+      Effect.gen(function* () {
+        yield* a.workers.register("queue", Counter, { start: 1 })
+        const client = a.workers.client(Counter, "queue")
+        const slow = yield* Effect.forkChild(client.Slow({ millis: 30 }), { startImmediately: true })
+        const crashing = yield* Effect.forkChild(Effect.exit(client.Crash()), { startImmediately: true })
+        const waiting = yield* Effect.forkChild(
+          Effect.forEach([1, 1, 1], (by) => client.Increment({ by }), { concurrency: "unbounded" }),
+          { startImmediately: true }
+        )
+        yield* Fiber.join(slow)
+        yield* fails(yield* Fiber.join(crashing), { _tag: "CallError", reason: "Crashed" }, "the one that crashes")
+        yield* equal(yield* Fiber.join(waiting), [2, 3, 4], "those that waited")
+      })
+  ),
 
   define(2, "transient: restarted after a crash, ended for good by a normal stop", ([a, b]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { epoch } = yield* a.workers.register("transient@b", Counter, { start: 2 })
       yield* crash(a.workers, Counter, "transient@b")
       yield* isBack(a, "transient@b", Counter, epoch, 2)
@@ -87,7 +99,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     }), { needs: ["reliable"] }),
 
   define(2, "permanent: restarted after a crash and after a normal stop", ([a]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { epoch } = yield* a.workers.register("permanent@b", Permanent, { start: 2 })
       yield* crash(a.workers, Permanent, "permanent@b")
       yield* isBack(a, "permanent@b", Permanent, epoch, 2)
@@ -98,7 +110,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     }), { needs: ["reliable"] }),
 
   define(2, "temporary: ended for good by a crash and by a normal stop", ([a, b]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       for (const name of ["crashed@a", "crashed@b"]) {
         yield* a.workers.register(name, Temporary, { start: 2 })
         yield* crash(a.workers, Temporary, name)
@@ -110,7 +122,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     }), { needs: ["reliable"] }),
 
   define(2, "the restart policy given to register wins over the process type's", ([a, b]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       yield* a.workers.register("brief@b", Counter, { start: 0 }, { restart: "temporary" })
       yield* crash(a.workers, Counter, "brief@b")
       yield* isGone([a, b], "brief@b")
@@ -119,36 +131,41 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* isBack(a, "lasting@b", Temporary, epoch, 3)
     }), { needs: ["reliable"] }),
 
-  define(2, "a process that crashes more often than its limit is given up: the name is free, an event says why", ([a, b]) =>
-    Effect.gen(function*() {
-      for (const home of [a, b]) {
-        const name = `limited@${home.id}`
-        const events = yield* collect(home)
-        let { epoch } = yield* a.workers.register(name, Limited, { start: 0 })
-        yield* a.workers.join("limited", name)
-        for (let i = 0; i < 2; i++) {
+  define(
+    2,
+    "a process that crashes more often than its limit is given up: the name is free, an event says why",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        for (const home of [a, b]) {
+          const name = `limited@${home.id}`
+          const events = yield* collect(home)
+          let { epoch } = yield* a.workers.register(name, Limited, { start: 0 })
+          yield* a.workers.join("limited", name)
+          for (let i = 0; i < 2; i++) {
+            yield* crash(a.workers, Limited, name)
+            yield* isBack(a, name, Limited, epoch, 0)
+            epoch = (yield* whereis(a, name))!.epoch
+          }
           yield* crash(a.workers, Limited, name)
-          yield* isBack(a, name, Limited, epoch, 0)
-          epoch = (yield* whereis(a, name))!.epoch
+          yield* isGone([a, b], name)
+          yield* eventually(
+            Effect.map(events, (all) => all.some((event) => event._tag === "GivenUp" && event.ref.name === name)),
+            "a GivenUp event"
+          )
+          const all = (yield* events).filter((event) => event._tag === "GivenUp" || event._tag === "Crashed")
+          yield* equal(all.map(({ _tag }) => _tag), ["Crashed", "Crashed", "Crashed", "GivenUp"], "the events")
+          const last = all.at(-1)
+          yield* check(last?._tag === "GivenUp" && last.detail.includes("crash on purpose"), `why: ${show(last)}`)
+          yield* eventuallyEqual(memberNames(a, "limited"), [], "the group")
+          const again = yield* a.workers.register(name, Limited, { start: 1 })
+          yield* check(again.epoch > epoch, "the freed name starts above the epochs it had")
         }
-        yield* crash(a.workers, Limited, name)
-        yield* isGone([a, b], name)
-        yield* eventually(
-          Effect.map(events, (all) => all.some((event) => event._tag === "GivenUp" && event.ref.name === name)),
-          "a GivenUp event"
-        )
-        const all = (yield* events).filter((event) => event._tag === "GivenUp" || event._tag === "Crashed")
-        yield* equal(all.map(({ _tag }) => _tag), ["Crashed", "Crashed", "Crashed", "GivenUp"], "the events")
-        const last = all.at(-1)
-        yield* check(last?._tag === "GivenUp" && last.detail.includes("crash on purpose"), `why: ${show(last)}`)
-        yield* eventuallyEqual(memberNames(a, "limited"), [], "the group")
-        const again = yield* a.workers.register(name, Limited, { start: 1 })
-        yield* check(again.epoch > epoch, "the freed name starts above the epochs it had")
-      }
-    }), { needs: ["reliable"] }),
+      }),
+    { needs: ["reliable"] }
+  ),
 
   define(1, "one process's crashes count for no other, and touch no sibling", ([a]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const sibling = yield* a.workers.register("sibling", Limited, { start: 1 })
       yield* a.workers.client(Limited, "sibling").Set({ to: 77 })
       for (let i = 0; i < 3; i++) {
@@ -164,7 +181,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     })),
 
   define(1, "unregister while a process restarts ends it", ([a]) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       for (let i = 0; i < 20; i++) {
         yield* a.workers.register("racing", Counter, { start: 0 })
         const crashing = yield* Effect.forkChild(

@@ -125,7 +125,7 @@ const counterHandlers = {
     Effect.map(Ref.get(state), ({ interrupted }) => interrupted),
   StopNormally: (_: void, self: Process.Self<CounterState>) => self.stop,
   Visit: ({ path: [next, ...rest] }: { readonly path: ReadonlyArray<string> }) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       if (next === undefined) return "end"
       const { client } = yield* Workers
       return yield* Effect.catch(
@@ -134,7 +134,7 @@ const counterHandlers = {
       )
     }),
   Chain: ({ left, prefix }: { readonly left: number; readonly prefix: string }) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       if (left === 0) return 1
       const { client } = yield* Workers
       const next = client(Counter, `${prefix}${left - 1}`, { timeout: CHAIN_TIMEOUT })
@@ -171,7 +171,7 @@ const echo = Workers.toLayer(Echo, {
 
 const starter = Workers.toLayer(Starter, {
   init: ({ args: { init, text }, name }) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const workers = yield* Workers
       switch (init) {
         case "fail":
