@@ -84,8 +84,11 @@ export const make: (
       endEvents()
     })
   )
-  const expire = Effect.sync(() => receiver.calls.expire(nowMs()))
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 second"), expire)))
+  const tend = Effect.sync(() => {
+    caller.resend()
+    receiver.calls.expire(nowMs())
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("250 millis"), tend)))
 
   return {
     call: (sworm, name, message, payload, options) =>

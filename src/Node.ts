@@ -37,8 +37,11 @@ const randomSuffix: Effect.Effect<string> = Effect.gen(function* () {
   return suffix
 })
 
+/** Ids of nodes and names of clusters: 1 to 128 visible ASCII characters. */
+export const isNodeId = (id: string): boolean => /^[\x21-\x7e]{1,128}$/.test(id)
+
 const checkId = (id: string): Effect.Effect<string, InvalidInput> =>
-  /^[\x21-\x7e]{1,128}$/.test(id)
+  isNodeId(id)
     ? Effect.succeed(id)
     : Effect.fail(new InvalidInput({ what: "node id", detail: `"${id}" is not 1 to 128 visible ASCII characters` }))
 

@@ -46,6 +46,7 @@ const encoder = new TextEncoder()
 
 /** Names and groups are 1 to 512 bytes of UTF-8. */
 export const checkName = (what: string, name: string): InvalidInput | undefined => {
+  if (typeof name !== "string") return new InvalidInput({ what, detail: "it is not a string" })
   if (/\p{Surrogate}/u.test(name)) return new InvalidInput({ what, detail: "it is not well-formed Unicode" })
   const bytes = name.length > 512 ? name.length : encoder.encode(name).length
   return bytes >= 1 && bytes <= 512

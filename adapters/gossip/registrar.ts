@@ -5,6 +5,7 @@
 import { Deferred, Effect, Exit } from "effect"
 import type { Claim, Spec } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
+import { notPlain } from "../../src/protocol/plain.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
@@ -62,14 +63,9 @@ export class Registrar {
 
   register(registration: Registration): Effect.Effect<ProcessRef, RegisterError> {
     const { name, sworm } = registration
-    const invalid = checkName("name", name)
-    if (invalid !== undefined) return Effect.fail(invalid)
     const { node, options } = this.#core.parts
-    if (weigh(registration.spec?.args) + weigh(registration.metadata) > options.deltaBytes) {
-      const detail =
-        `args and metadata of "${name}" take more than ${options.deltaBytes} bytes: keep large data elsewhere`
-      return Effect.fail(new InvalidInput({ what: "registration", detail }))
-    }
+    const invalid = checkName("name", name) ?? checkData(registration, options.deltaBytes)
+    if (invalid !== undefined) return Effect.fail(invalid)
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
     return retrying(operation, REGISTER_TIMEOUT_MS, () => this.#attempt(reg, registration)).pipe(
@@ -329,6 +325,15 @@ export class Registrar {
       core.exclusively(sworm, name, operation) ?? again
     )
   }
+}
+
+/** Args and metadata are told to every node: they must be plain, and small. */
+const checkData = ({ metadata, name, spec }: Registration, maxBytes: number): InvalidInput | undefined => {
+  const reason = notPlain(metadata)
+  if (reason !== undefined) return new InvalidInput({ what: `metadata of "${name}"`, detail: reason })
+  if (weigh(spec?.args) + weigh(metadata) <= maxBytes) return undefined
+  const detail = `args and metadata of "${name}" take more than ${maxBytes} bytes: keep large data elsewhere`
+  return new InvalidInput({ what: "registration", detail })
 }
 
 // ---- outcomes on the wire

@@ -95,7 +95,16 @@ export class Replication {
     return this.#await(operation, () => {
       const others = this.#view.others()
       return others.length === 0 || others.some((id) => (this.#peers.get(id)?.confirmed ?? 0) >= version)
-    }, () => this.flush())
+    }, () => this.#pushAgain())
+  }
+
+  /** What was pushed and not confirmed may have been lost: pushed again. */
+  #pushAgain(): void {
+    for (const peer of this.#peers.values()) {
+      peer.sent = peer.confirmed
+      peer.awaiting = false
+    }
+    this.flush()
   }
 
   /** Waits until this node has stored a section up to `version`; asks its writer for it when it doesn't come. */
@@ -170,9 +179,9 @@ export class Replication {
     this.#send(node, this.#digest(true))
   }
 
-  /** Other linked nodes. */
+  /** Nodes that there is a connection to. */
   linked(): Array<string> {
-    return [...this.#peers].filter(([, peer]) => peer.versions !== undefined).map(([id]) => id)
+    return this.#transport.peers().map(({ id }) => id)
   }
 
   receive(from: Peer, body: Uint8Array): void {

@@ -1,6 +1,8 @@
 /** Questions from node to node, each answered once or failed by its deadline. */
-import { Effect, type Scope } from "effect"
+import { Clock, Effect, type Scope } from "effect"
+import { CallTable } from "../../src/protocol/calls.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
+import { sectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asFlag, Channel } from "../../src/protocol/wire.ts"
 import type { Peer, Transport } from "../../src/Transport.ts"
 
@@ -42,9 +44,14 @@ export interface Requests {
 const QUESTION = 0
 const ANSWER = 1
 
+/** An unanswered question is asked again after this long: its frame, or the answer's, may have been lost. */
+const RESEND_MS = 300
+
 interface Waiting {
   readonly node: string
+  readonly body: ReadonlyArray<unknown>
   readonly resume: (effect: Effect.Effect<unknown, NoAnswer>) => void
+  resendAtMs: number
 }
 
 /** `flush` sends what replication has waiting, so that nobody hears of a change before the change itself. */
@@ -54,7 +61,12 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Requests, never, Scope.Scope> {
   const waiting = new Map<number, Waiting>()
   const answers = new Map<number, Answer>()
+  /** Each question is answered by one run of its answer, however often it is asked. */
+  const asked = new CallTable()
   const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  const nowMs = (): number => clock.currentTimeMillisUnsafe()
   let lastId = 0
 
   const send = (to: string, body: ReadonlyArray<unknown>): boolean => {
@@ -62,12 +74,21 @@ export const make = Effect.fnUntraced(function* (
     return transport.send(to, Channel.request, msgpack.encode(body), "protocol")
   }
 
+  /** The lowest question still waited for. */
+  const floor = (): number => {
+    for (const id of waiting.keys()) return id
+    return lastId + 1
+  }
+
   const ask: Requests["ask"] = (node, method, body, timeoutMs) =>
     Effect.suspend(() => {
       const id = ++lastId
       return Effect.callback<unknown, NoAnswer>((resume) => {
-        waiting.set(id, { node, resume })
-        if (!send(node, [QUESTION, id, method, body])) resume(Effect.fail(new NoAnswer(node, "it can't be reached")))
+        const question = { node, body: [method, body, timeoutMs], resume, resendAtMs: nowMs() + RESEND_MS }
+        waiting.set(id, question)
+        if (!send(node, [QUESTION, id, floor(), ...question.body])) {
+          resume(Effect.fail(new NoAnswer(node, "it can't be reached")))
+        }
       }).pipe(
         Effect.timeoutOrElse({
           duration: timeoutMs,
@@ -77,13 +98,39 @@ export const make = Effect.fnUntraced(function* (
       )
     })
 
+  const resend = Effect.sync(() => {
+    const now = nowMs()
+    for (const [id, question] of waiting) {
+      if (question.resendAtMs > now) continue
+      question.resendAtMs = now + RESEND_MS
+      send(question.node, [QUESTION, id, floor(), ...question.body])
+    }
+    asked.expire(now)
+  })
+
   const respond = (from: Peer, id: number, method: number, body: unknown): Effect.Effect<void> => {
+    const caller = sectionId(from.id, from.boot)
     const answer = answers.get(method)
     const found = answer === undefined ? Effect.die(`no method ${method}`) : Effect.suspend(() => answer(from, body))
+    const reply = (ok: boolean, value: unknown): void => {
+      asked.answer(caller, id, [ok, value])
+      send(from.id, [ANSWER, id, ok, value])
+    }
     return Effect.matchCause(found, {
-      onSuccess: (value) => void send(from.id, [ANSWER, id, true, value ?? null]),
-      onFailure: (cause) => void send(from.id, [ANSWER, id, false, String(cause)])
+      onSuccess: (value) => reply(true, value ?? null),
+      onFailure: (cause) => reply(false, String(cause))
     })
+  }
+
+  const questioned = (from: Peer, frame: ReadonlyArray<unknown>): void => {
+    const caller = sectionId(from.id, from.boot)
+    const id = asCount(frame[1])
+    asked.settleBelow(caller, asCount(frame[2]))
+    const known = asked.receive(caller, id, "", nowMs() + asCount(frame[5]))
+    if (known?._tag === "Answered") return void send(from.id, [ANSWER, id, ...known.reply as ReadonlyArray<unknown>])
+    if (known !== undefined) return
+    const response = respond(from, id, asCount(frame[3]), frame[4])
+    Effect.runForkWith(context)(Effect.forkIn(response, scope, { startImmediately: true }))
   }
 
   const fail = (node: string, detail: string): void => {
@@ -92,18 +139,11 @@ export const make = Effect.fnUntraced(function* (
     }
   }
 
-  const context = yield* Effect.context<never>()
   const endReceive = transport.receive(Channel.request, (from, bytes) => {
-    const frame = asArray(msgpack.decode(bytes), 4)
-    const id = asCount(frame[1])
-    if (frame[0] === QUESTION) {
-      Effect.runForkWith(context)(
-        Effect.forkIn(respond(from, id, asCount(frame[2]), frame[3]), scope, { startImmediately: true })
-      )
-      return
-    }
-    const question = waiting.get(id)
-    if (frame[0] !== ANSWER || question === undefined || question.node !== from.id) return
+    const frame = asArray(msgpack.decode(bytes))
+    if (frame[0] === QUESTION) return questioned(from, frame)
+    const question = waiting.get(asCount(frame[1]))
+    if (question?.node !== from.id) return
     question.resume(
       asFlag(frame[2]) ? Effect.succeed(frame[3]) : Effect.fail(new NoAnswer(from.id, `it failed: ${String(frame[3])}`))
     )
@@ -119,5 +159,6 @@ export const make = Effect.fnUntraced(function* (
       endEvents()
     })
   )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(RESEND_MS / 2), resend)))
   return { ask, answer: (method, answer) => void answers.set(method, answer) }
 })

@@ -82,6 +82,8 @@ export class WebSockets implements Transport {
 
   readonly connect = (address: string): Effect.Effect<Peer, TransportError> =>
     Effect.callback<Peer, TransportError>((resume) => {
+      const connected = this.peers().find((peer) => peer.address === address)
+      if (connected !== undefined) return resume(Effect.succeed(connected))
       this.#dial(address, undefined, (result) => {
         resume(result instanceof TransportError ? Effect.fail(result) : Effect.succeed(result))
       })
@@ -159,7 +161,7 @@ export class WebSockets implements Transport {
       // a mask of zeros is valid framing and spares both sides the masking
       generateMask: () => {}
     })
-    let peerId = expected
+    let peerId = expected ?? this.#idAt(address)
     if (peerId !== undefined) this.#dialling.add(peerId)
     let finished = false
     const finish = (result: Peer | TransportError): void => {
@@ -184,7 +186,7 @@ export class WebSockets implements Transport {
       const other = peerId === undefined ? undefined : this.#connections.get(peerId)
       if (other !== undefined) return finish(other.peer)
       // the other side's own dial won: its connection is about to be up, the timer bounds the wait for it
-      if (code === Code.duplicate) return this.#awaitOther(peerId, finish)
+      if (code === Code.duplicate) return this.#awaitOther(peerId, address, finish)
       fail(code === Code.refused ? "Handshake" : "Closed", reason.toString() || `it closed the connection (${code})`)
     })
     const mine = makeHello(this.#cluster, this.#self)
@@ -203,7 +205,17 @@ export class WebSockets implements Transport {
           return fail("Handshake", "it does not know the cluster's secret")
         }
         theirs = read
-        peerId ??= read.id
+        if (peerId !== read.id) {
+          if (peerId !== undefined) this.#dialling.delete(peerId)
+          peerId = read.id
+          this.#dialling.add(peerId)
+        }
+        const other = this.#connections.get(read.id)
+        // its own dial was quicker, and stands: this one would only replace it
+        if (other !== undefined && other.peer.boot === read.boot && !other.dialledHere && this.#self.id > read.id) {
+          finish(other.peer)
+          return socket.close(Code.duplicate, "connected already")
+        }
         socket.send(prove(this.#secret, "dialler", mine, read))
         return
       }
@@ -215,13 +227,20 @@ export class WebSockets implements Transport {
     socket.on("message", onMessage)
   }
 
-  #awaitOther(peerId: string | undefined, finish: (result: Peer | TransportError) => void): void {
-    if (peerId === undefined) {
-      return finish(new TransportError({ reason: "Closed", address: "", detail: "it is connected already" }))
-    }
+  /** The id of the node that is known to listen at an address. */
+  #idAt(address: string): string | undefined {
+    for (const [id, known] of this.#addresses) if (known === address) return id
+    return undefined
+  }
+
+  #awaitOther(
+    peerId: string | undefined,
+    address: string,
+    finish: (result: Peer | TransportError) => void
+  ): void {
     const unsubscribe = this.subscribe({
       up: (peer) => {
-        if (peer.id !== peerId) return
+        if (peer.id !== peerId && peer.address !== address) return
         unsubscribe()
         finish(peer)
       },

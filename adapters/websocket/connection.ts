@@ -7,7 +7,7 @@ import type { Lane, Peer } from "../../src/Transport.ts"
 
 const HEADER = 5
 /** A message is cut off after this much, so that a long batch doesn't hold up what is queued meanwhile. */
-const BATCH_BYTES = 256 * 1024
+export const BATCH_BYTES = 256 * 1024
 
 interface Frame {
   readonly channel: number

@@ -13,6 +13,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { HASH_ID } from "../../src/protocol/hash.ts"
+import { isNodeId } from "../../src/Node.ts"
 import { PROTOCOL_VERSION } from "../../src/protocol/wire.ts"
 import type { Peer } from "../../src/Transport.ts"
 
@@ -51,10 +52,10 @@ export const readHello = (text: string): Hello | string => {
   }
   const { address, boot, cluster, hash, id, nonce, version } = (data ?? {}) as Record<string, unknown>
   const texts = [cluster, hash, id, address, nonce]
-  if (!texts.every((field) => typeof field === "string" && field.length <= 512) || !Number.isSafeInteger(boot)) {
-    return "its greeting is malformed"
-  }
-  if (typeof version !== "number" || id === "" || (nonce as string).length < 16) return "its greeting is malformed"
+  const isMalformed = !texts.every((field) => typeof field === "string" && field.length <= 512) ||
+    typeof version !== "number" || (nonce as string).length < 16 || !isNodeId(id as string) ||
+    !Number.isSafeInteger(boot) || (boot as number) <= 0
+  if (isMalformed) return "its greeting is malformed"
   return data as Hello
 }
 

@@ -59,7 +59,7 @@ const make = Effect.fnUntraced(function* (
     handshakeTimeoutMs: Duration.toMillis(Duration.fromInputUnsafe(options.handshakeTimeout ?? "2 seconds"))
   }
   const server = bind === undefined ? undefined : yield* listen(bind, limits)
-  const address = server === undefined ? "" : options.advertise ?? advertised(server.address)
+  const address = server === undefined ? "" : yield* checkAdvertised(options.advertise ?? advertised(server.address))
   const sockets = new WebSockets(node, address, secret, limits, yield* Effect.context<never>())
   yield* Effect.addFinalizer(() => sockets.close)
   server?.accept((socket) => sockets.accept(socket))
@@ -76,6 +76,12 @@ const checkListen = (text: string, secret: string): Effect.Effect<Address, Trans
     if (secret !== "" || isLoopback(address.host)) return Effect.succeed(address)
     const detail = "a node that listens beyond loopback needs a secret: give all nodes of the cluster the same one"
     return Effect.fail(new TransportError({ reason: "Configuration", address: text, detail }))
+  })
+
+const checkAdvertised = (text: string): Effect.Effect<string, TransportError> =>
+  Effect.suspend(() => {
+    const address = parseAddress(text)
+    return address instanceof TransportError ? Effect.fail(address) : Effect.succeed(text)
   })
 
 const advertised = ({ host, port }: Address): string =>

@@ -77,6 +77,8 @@ interface Suspicion {
 }
 
 const MAX_FORGOTTEN = 4096
+/** All that is known is exchanged with one member every so many probes. */
+const STATE_EVERY = 8
 
 const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
 
@@ -104,6 +106,7 @@ export class Swim {
   #order: Array<string> = []
   #seq = 0
   #nextProbe = 0
+  #nextState = 0
   #lastTick: number | undefined
   #out: Array<SwimOutput> = []
   /** How often this run was told that it is dead: others may have taken its processes over (R14). */
@@ -146,6 +149,13 @@ export class Swim {
         this.#members.delete(id)
         if (this.#forgotten.size > MAX_FORGOTTEN) this.#forgotten.delete(this.#forgotten.keys().next().value!)
       }
+    }
+    if (now >= this.#nextState) {
+      // what rumours missed: all this node knows, exchanged with one member now and then
+      this.#nextState = now + STATE_EVERY * this.#config.probeIntervalMs
+      const others = this.present().filter(({ id }) => id !== this.#self.id)
+      const other = others[Math.floor(this.#random() * others.length)]
+      if (other !== undefined) this.#send(other.id, this.#state(false))
     }
     if (now >= this.#nextProbe) {
       this.#nextProbe = now + this.#config.probeIntervalMs

@@ -6,6 +6,7 @@ import { Effect, Exit } from "effect"
 import type { Directory, Location } from "../Dispatch.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
+import { weigh } from "../protocol/replica.ts"
 import { Channel } from "../protocol/wire.ts"
 import { CallError, type CallFailure } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
@@ -17,10 +18,17 @@ import type { Receiver } from "./Receiver.ts"
 
 /** What a caller knows may be out of date: it looks again after this long, news or no news. */
 const RETRY_MS = 50
+/** Room for what a frame holds besides its payload. */
+const HEADER = 4096
+
+/** A call without an answer is sent again after this long, under its number: its frame, or the reply's, may be lost. */
+const RESEND_MS = 500
 
 interface Pending {
   readonly node: string
   readonly resume: (reply: Reply) => void
+  readonly resend: () => void
+  resendAtMs: number
 }
 
 export interface CallerParts {
@@ -35,6 +43,9 @@ const callError = (name: string, reason: CallFailure, detail = ""): CallError =>
 
 const timedOut = (name: string, millis: number): Effect.Effect<never, CallError> =>
   Effect.fail(callError(name, "Timeout", `no answer within ${millis} ms`))
+
+const encodingFailed = (name: string, detail: string): Exit.Failure<never, CallError> =>
+  Exit.fail(callError(name, "Encoding", detail)) as Exit.Failure<never, CallError>
 
 export class Caller {
   readonly #parts: CallerParts
@@ -55,6 +66,16 @@ export class Caller {
   /** A node is out of reach: what was sent to it may or may not have been executed. */
   lose(node: string, reply: Reply): void {
     for (const call of [...this.#pending.values()]) if (call.node === node) call.resume(reply)
+  }
+
+  /** Sends again what has been without an answer for long; called now and then. */
+  resend(): void {
+    const now = this.#parts.nowMs()
+    for (const call of this.#pending.values()) {
+      if (call.resendAtMs > now) continue
+      call.resendAtMs = now + RESEND_MS
+      call.resend()
+    }
   }
 
   call(
@@ -117,7 +138,9 @@ export class Caller {
         this.#pending.delete(seq)
         const lost = callError(name, "OutcomeUnknown", "the node that it moved to was lost")
         answer(reply._tag === "Answer" ? readAnswer(name, message, reply) : Exit.fail(lost))
-      }
+      },
+      resend: () => {},
+      resendAtMs: Infinity
     })
     const encoded = message.payload.encode(payload)
     const plain = encoded._tag === "Success" ? encoded.value : undefined
@@ -142,8 +165,8 @@ export class Caller {
     timeoutMs: number
   ): Effect.Effect<unknown, unknown> {
     return Effect.suspend(() => {
-      const encoded = message.payload.encode(payload)
-      if (encoded._tag === "Failure") return Effect.fail(callError(name, "Encoding", describe(encoded)))
+      const encoded = this.#encode(name, message, payload)
+      if (encoded._tag === "Failure") return encoded
       const seq = ++this.#lastSeq
       const deadline = this.#parts.nowMs() + timeoutMs
       return this.#attempts(seq, sworm, name, message, payload, encoded.value, from, deadline).pipe(
@@ -151,6 +174,18 @@ export class Caller {
         Effect.ensuring(Effect.sync(() => this.#pending.delete(seq)))
       )
     })
+  }
+
+  /** The payload as plain data that fits a frame. */
+  #encode(name: string, message: Message, payload: unknown): Exit.Success<unknown> | Exit.Failure<never, CallError> {
+    const { maxFrameBytes } = this.#parts.transport
+    const encoded = message.payload.encode(payload)
+    if (encoded._tag === "Failure") return encodingFailed(name, describe(encoded))
+    // a third of the limit is below it whatever the text; above that it is measured
+    if (weigh(encoded.value) * 3 < maxFrameBytes || msgpack.encode(encoded.value).byteLength + HEADER < maxFrameBytes) {
+      return encoded as Exit.Success<unknown>
+    }
+    return encodingFailed(name, `the payload is larger than a frame (${maxFrameBytes} bytes)`)
   }
 
   /** Looks, sends, and looks again, until there is an answer or it can't be known whether there was one. */
@@ -218,9 +253,14 @@ export class Caller {
   })
 
   #awaitReply(seq: number, to: string, transmit: () => boolean): Effect.Effect<Reply> {
-    const { node } = this.#parts
+    const { node, nowMs } = this.#parts
     return Effect.callback<Reply>((done) => {
-      this.#pending.set(seq, { node: to, resume: (reply) => done(Effect.succeed(reply)) })
+      this.#pending.set(seq, {
+        node: to,
+        resume: (reply) => done(Effect.succeed(reply)),
+        resend: transmit,
+        resendAtMs: nowMs() + RESEND_MS
+      })
       if (!transmit()) done(Effect.succeed({ _tag: "NotHere" }))
       return Effect.sync(() => {
         if (to === node.id) this.#here().cancel(node.section, seq)
@@ -254,8 +294,8 @@ export class Caller {
     timeoutMs: number
   ): Effect.fn.Return<boolean, CallError> {
     const { directory, node, nowMs, processes } = this.#parts
-    const encoded = message.payload.encode(payload)
-    if (encoded._tag === "Failure") return yield* Effect.fail(callError(name, "Encoding", describe(encoded)))
+    const encoded = this.#encode(name, message, payload)
+    if (encoded._tag === "Failure") return yield* encoded
     const deadline = nowMs() + timeoutMs
     while (nowMs() < deadline) {
       const process = processes.get(sworm, name)

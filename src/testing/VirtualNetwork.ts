@@ -57,209 +57,214 @@ interface Link {
 const DIAL_TIMEOUT_MS = 1000
 const SCHEME = "virtual:"
 
-export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> = Effect.fnUntraced(function*(options = {}) {
-  const clock = yield* Clock.Clock
-  const context = yield* Effect.context<never>()
-  const random = seededRandom(options.seed ?? 1)
-  const stations = new Map<string, Station>()
-  const cuts = new Set<string>()
-  const maxFrameBytes = options.maxFrameBytes ?? 1024 * 1024
-  const { loss = 0 } = options
-  let delivered = 0
+export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> = Effect.fnUntraced(
+  function* (options = {}) {
+    const clock = yield* Clock.Clock
+    const context = yield* Effect.context<never>()
+    const random = seededRandom(options.seed ?? 1)
+    const stations = new Map<string, Station>()
+    const cuts = new Set<string>()
+    const maxFrameBytes = options.maxFrameBytes ?? 1024 * 1024
+    const { loss = 0 } = options
+    let delivered = 0
 
-  const isCut = (from: string, to: string): boolean => cuts.has(`${from}>${to}`)
+    const isCut = (from: string, to: string): boolean => cuts.has(`${from}>${to}`)
 
-  const notify = (station: Station, tell: (events: TransportEvents) => void): void => {
-    for (const events of [...station.events]) tell(events)
-  }
-
-  const later = (millis: number, run: () => void): void => {
-    Effect.runForkWith(context)(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
-  }
-
-  const deliver = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
-    if (!link.open || isCut(from.peer.id, link.to.peer.id)) return
-    delivered++
-    try {
-      link.to.takers.get(channel)?.(from.peer, body)
-    } catch {
-      // as a socket does: a peer that breaks the protocol is cut off
-      close(from, link.to)
+    const notify = (station: Station, tell: (events: TransportEvents) => void): void => {
+      for (const events of [...station.events]) tell(events)
     }
-  }
 
-  const transmit = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
-    if (loss > 0 && random() < loss) return
-    // a copy, as a wire would make
-    const frame = body.slice()
-    if (options.delay === undefined) {
-      link.queue.push([channel, frame])
-      if (link.queue.length === 1) queueMicrotask(() => drain(from, link))
-      return
+    const later = (millis: number, run: () => void): void => {
+      Effect.runForkWith(context)(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
     }
-    const { maxMs, minMs } = options.delay
-    const now = clock.currentTimeMillisUnsafe()
-    link.lastAt = Math.max(link.lastAt, now + minMs + random() * (maxMs - minMs))
-    later(link.lastAt - now, () => deliver(from, link, channel, frame))
-  }
 
-  const drain = (from: Station, link: Link): void => {
-    const frames = link.queue
-    link.queue = []
-    for (const [channel, body] of frames) deliver(from, link, channel, body)
-  }
-
-  const open = (a: Station, b: Station): void => {
-    if (a.links.has(b.peer.id)) return
-    a.links.set(b.peer.id, { to: b, open: true, lastAt: 0, queue: [] })
-    b.links.set(a.peer.id, { to: a, open: true, lastAt: 0, queue: [] })
-    notify(a, (events) => events.up(b.peer))
-    notify(b, (events) => events.up(a.peer))
-  }
-
-  const close = (a: Station, b: Station): void => {
-    const there = a.links.get(b.peer.id)
-    const back = b.links.get(a.peer.id)
-    if (there === undefined || back === undefined) return
-    there.open = false
-    back.open = false
-    a.links.delete(b.peer.id)
-    b.links.delete(a.peer.id)
-    notify(a, (events) => events.down(b.peer, "the connection ended"))
-    notify(b, (events) => events.down(a.peer, "the connection ended"))
-  }
-
-  const detach = (station: Station): void => {
-    if (stations.get(station.peer.address) !== station) return
-    stations.delete(station.peer.address)
-    for (const { to } of [...station.links.values()]) close(station, to)
-  }
-
-  /** As a socket closes: what was sent before still arrives, then the connection ends. */
-  const depart = (station: Station): void => {
-    if (stations.get(station.peer.address) !== station) return
-    stations.delete(station.peer.address)
-    const now = clock.currentTimeMillisUnsafe()
-    for (const link of [...station.links.values()]) {
-      drain(station, link)
-      const end = (): void => {
-        if (station.links.get(link.to.peer.id) === link) close(station, link.to)
+    const deliver = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
+      if (!link.open || isCut(from.peer.id, link.to.peer.id)) return
+      delivered++
+      try {
+        link.to.takers.get(channel)?.(from.peer, body)
+      } catch {
+        // as a socket does: a peer that breaks the protocol is cut off
+        close(from, link.to)
       }
-      if (link.lastAt > now) later(link.lastAt - now + 1, end)
-      else end()
     }
-  }
 
-  const attach: VirtualNetwork["attach"] = (node) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const peer: Peer = { id: node.id, boot: node.boot, address: SCHEME + node.id }
-        const station: Station = { peer, takers: new Map(), events: new Set(), links: new Map() }
-        stations.set(peer.address, station)
-        const dialling = new Map<string, Array<readonly [number, Uint8Array]>>()
-        const dial = (to: string): void => {
-          const target = stations.get(SCHEME + to)
-          const settle = (): void => {
-            const frames = dialling.get(to) ?? []
-            dialling.delete(to)
-            const there = stations.get(SCHEME + to)
-            if (stations.get(peer.address) !== station) return
-            if (there === undefined || isCut(node.id, to) || isCut(to, node.id)) {
-              return notify(station, (events) => events.unreachable(to, there === undefined))
+    const transmit = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
+      if (loss > 0 && random() < loss) return
+      // a copy, as a wire would make
+      const frame = body.slice()
+      if (options.delay === undefined) {
+        link.queue.push([channel, frame])
+        if (link.queue.length === 1) queueMicrotask(() => drain(from, link))
+        return
+      }
+      const { maxMs, minMs } = options.delay
+      const now = clock.currentTimeMillisUnsafe()
+      link.lastAt = Math.max(link.lastAt, now + minMs + random() * (maxMs - minMs))
+      later(link.lastAt - now, () => deliver(from, link, channel, frame))
+    }
+
+    const drain = (from: Station, link: Link): void => {
+      const frames = link.queue
+      link.queue = []
+      for (const [channel, body] of frames) deliver(from, link, channel, body)
+    }
+
+    const open = (a: Station, b: Station): void => {
+      if (a.links.has(b.peer.id)) return
+      a.links.set(b.peer.id, { to: b, open: true, lastAt: 0, queue: [] })
+      b.links.set(a.peer.id, { to: a, open: true, lastAt: 0, queue: [] })
+      notify(a, (events) => events.up(b.peer))
+      notify(b, (events) => events.up(a.peer))
+    }
+
+    const close = (a: Station, b: Station): void => {
+      const there = a.links.get(b.peer.id)
+      const back = b.links.get(a.peer.id)
+      if (there === undefined || back === undefined) return
+      there.open = false
+      back.open = false
+      a.links.delete(b.peer.id)
+      b.links.delete(a.peer.id)
+      notify(a, (events) => events.down(b.peer, "the connection ended"))
+      notify(b, (events) => events.down(a.peer, "the connection ended"))
+    }
+
+    const detach = (station: Station): void => {
+      if (stations.get(station.peer.address) !== station) return
+      stations.delete(station.peer.address)
+      for (const { to } of [...station.links.values()]) close(station, to)
+    }
+
+    /** As a socket closes: what was sent before still arrives, then the connection ends. */
+    const depart = (station: Station): void => {
+      if (stations.get(station.peer.address) !== station) return
+      stations.delete(station.peer.address)
+      const now = clock.currentTimeMillisUnsafe()
+      for (const link of [...station.links.values()]) {
+        drain(station, link)
+        const end = (): void => {
+          if (station.links.get(link.to.peer.id) === link) close(station, link.to)
+        }
+        if (link.lastAt > now) later(link.lastAt - now + 1, end)
+        else end()
+      }
+    }
+
+    const attach: VirtualNetwork["attach"] = (node) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const peer: Peer = { id: node.id, boot: node.boot, address: SCHEME + node.id }
+          const station: Station = { peer, takers: new Map(), events: new Set(), links: new Map() }
+          stations.set(peer.address, station)
+          const dialling = new Map<string, Array<readonly [number, Uint8Array]>>()
+          const dial = (to: string): void => {
+            const target = stations.get(SCHEME + to)
+            const settle = (): void => {
+              const frames = dialling.get(to) ?? []
+              dialling.delete(to)
+              const there = stations.get(SCHEME + to)
+              if (stations.get(peer.address) !== station) return
+              if (there === undefined || isCut(node.id, to) || isCut(to, node.id)) {
+                return notify(station, (events) => events.unreachable(to, there === undefined))
+              }
+              open(station, there)
+              const link = station.links.get(to)
+              if (link !== undefined) { for (const [channel, body] of frames) transmit(station, link, channel, body) }
             }
-            open(station, there)
-            const link = station.links.get(to)
-            if (link !== undefined) for (const [channel, body] of frames) transmit(station, link, channel, body)
+            if (target !== undefined && (isCut(node.id, to) || isCut(to, node.id))) later(DIAL_TIMEOUT_MS, settle)
+            else if (options.delay === undefined) queueMicrotask(settle)
+            else later(options.delay.maxMs, settle)
           }
-          if (target !== undefined && (isCut(node.id, to) || isCut(to, node.id))) later(DIAL_TIMEOUT_MS, settle)
-          else if (options.delay === undefined) queueMicrotask(settle)
-          else later(options.delay.maxMs, settle)
-        }
-        const transport: Transport = {
-          address: peer.address,
-          maxFrameBytes,
-          send: (to, channel, body) => {
-            if (body.byteLength > maxFrameBytes || stations.get(peer.address) !== station || to === node.id) return false
-            const link = station.links.get(to)
-            if (link !== undefined) {
-              transmit(station, link, channel, body)
+          const transport: Transport = {
+            address: peer.address,
+            maxFrameBytes,
+            send: (to, channel, body) => {
+              if (body.byteLength > maxFrameBytes || stations.get(peer.address) !== station || to === node.id) {
+                return false
+              }
+              const link = station.links.get(to)
+              if (link !== undefined) {
+                transmit(station, link, channel, body)
+                return true
+              }
+              const waiting = dialling.get(to)
+              if (waiting !== undefined) return waiting.push([channel, body]) > 0
+              dialling.set(to, [[channel, body]])
+              dial(to)
               return true
-            }
-            const waiting = dialling.get(to)
-            if (waiting !== undefined) return waiting.push([channel, body]) > 0
-            dialling.set(to, [[channel, body]])
-            dial(to)
-            return true
-          },
-          connect: (address) => connect(station, address),
-          receive: (channel, take) => {
-            station.takers.set(channel, take)
-            return () => void station.takers.delete(channel)
-          },
-          subscribe: (events) => {
-            station.events.add(events)
-            return () => void station.events.delete(events)
-          },
-          learn: () => {},
-          disconnect: (other) => {
-            const link = station.links.get(other)
-            if (link !== undefined) close(station, link.to)
-          },
-          peers: () => [...station.links.values()].map(({ to }) => to.peer)
-        }
-        return { transport, station }
-      }),
-      ({ station }) => Effect.sync(() => depart(station))
-    ).pipe(Effect.map(({ transport }) => transport))
+            },
+            connect: (address) => connect(station, address),
+            receive: (channel, take) => {
+              station.takers.set(channel, take)
+              return () => void station.takers.delete(channel)
+            },
+            subscribe: (events) => {
+              station.events.add(events)
+              return () => void station.events.delete(events)
+            },
+            learn: () => {},
+            disconnect: (other) => {
+              const link = station.links.get(other)
+              if (link !== undefined) close(station, link.to)
+            },
+            peers: () => [...station.links.values()].map(({ to }) => to.peer)
+          }
+          return { transport, station }
+        }),
+        ({ station }) => Effect.sync(() => depart(station))
+      ).pipe(Effect.map(({ transport }) => transport))
 
-  const connect = (station: Station, address: string): Effect.Effect<Peer, TransportError> =>
-    Effect.gen(function*() {
-      if (address === station.peer.address) {
-        return yield* Effect.fail(new TransportError({ reason: "Self", address, detail: "it is this node" }))
-      }
-      yield* Effect.sleep(options.delay?.maxMs ?? 0)
-      const there = stations.get(address)
-      if (there === undefined || stations.get(station.peer.address) !== station) {
-        return yield* Effect.fail(new TransportError({ reason: "Refused", address, detail: "nobody listens there" }))
-      }
-      if (isCut(station.peer.id, there.peer.id) || isCut(there.peer.id, station.peer.id)) {
-        yield* Effect.sleep(DIAL_TIMEOUT_MS)
-        return yield* Effect.fail(new TransportError({ reason: "Timeout", address, detail: "no answer" }))
-      }
-      open(station, there)
-      return there.peer
-    })
-
-  return {
-    attach,
-    cut: (from, to) => void cuts.add(`${from}>${to}`),
-    heal: (a, b) => {
-      if (a === undefined || b === undefined) return cuts.clear()
-      cuts.delete(`${a}>${b}`)
-      cuts.delete(`${b}>${a}`)
-    },
-    partition: (one, other) => {
-      for (const a of one) {
-        for (const b of other) {
-          cuts.add(`${a}>${b}`)
-          cuts.add(`${b}>${a}`)
+    const connect = (station: Station, address: string): Effect.Effect<Peer, TransportError> =>
+      Effect.gen(function* () {
+        if (address === station.peer.address) {
+          return yield* Effect.fail(new TransportError({ reason: "Self", address, detail: "it is this node" }))
         }
-      }
-    },
-    kill: (id) => {
-      const station = stations.get(SCHEME + id)
-      if (station !== undefined) detach(station)
-    },
-    delivered: () => delivered
+        yield* Effect.sleep(options.delay?.maxMs ?? 0)
+        const there = stations.get(address)
+        if (there === undefined || stations.get(station.peer.address) !== station) {
+          return yield* Effect.fail(new TransportError({ reason: "Refused", address, detail: "nobody listens there" }))
+        }
+        if (isCut(station.peer.id, there.peer.id) || isCut(there.peer.id, station.peer.id)) {
+          yield* Effect.sleep(DIAL_TIMEOUT_MS)
+          return yield* Effect.fail(new TransportError({ reason: "Timeout", address, detail: "no answer" }))
+        }
+        open(station, there)
+        return there.peer
+      })
+
+    return {
+      attach,
+      cut: (from, to) => void cuts.add(`${from}>${to}`),
+      heal: (a, b) => {
+        if (a === undefined || b === undefined) return cuts.clear()
+        cuts.delete(`${a}>${b}`)
+        cuts.delete(`${b}>${a}`)
+      },
+      partition: (one, other) => {
+        for (const a of one) {
+          for (const b of other) {
+            cuts.add(`${a}>${b}`)
+            cuts.add(`${b}>${a}`)
+          }
+        }
+      },
+      kill: (id) => {
+        const station = stations.get(SCHEME + id)
+        if (station !== undefined) detach(station)
+      },
+      delivered: () => delivered
+    }
   }
-})
+)
 
 /** A network for the layers above it. */
-export const layer = (options?: NetworkOptions): Layer.Layer<VirtualNetwork> => Layer.effect(VirtualNetwork)(make(options))
+export const layer = (options?: NetworkOptions): Layer.Layer<VirtualNetwork> =>
+  Layer.effect(VirtualNetwork)(make(options))
 
 /** Transport of the node, over the network. */
 export const layerTransport: Layer.Layer<Transport, never, VirtualNetwork | Node> = Layer.effect(Transport)(
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     return yield* (yield* VirtualNetwork).attach(yield* Node)
   })
 )
