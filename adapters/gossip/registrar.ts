@@ -7,7 +7,7 @@ import type { Claim, Spec } from "../../src/protocol/claims.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { notPlain } from "../../src/protocol/plain.ts"
 import { weigh } from "../../src/protocol/replica.ts"
-import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import {
   decodeRegisterError,
@@ -82,7 +82,8 @@ export class Registrar {
     if (registrar === undefined) return again
     const view = members.view().hash
     if (registrar === node.id) return this.#serve(view, reg, registration, node.section)
-    const body = [view, reg, sworm, name, spec === undefined ? null : encodeSpec(spec), metadata ?? null, node.section]
+    const plainSpec = spec === undefined ? null : encodeSpec(spec)
+    const body = [view, reg, sworm, name, plainSpec, metadata ?? null, node.section, this.#seen(sworm, name)]
     return requests.ask(registrar, Method.register, body, REGISTER_TIMEOUT_MS).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
       Effect.catchTag("NoAnswer", () => again)
@@ -92,17 +93,33 @@ export class Registrar {
   // ---- the registrar's side
 
   #registerAsked(body: unknown): Effect.Effect<unknown> {
-    const [view, reg, sworm, name, spec, metadata, caller] = asArray(body, 7)
+    const [view, reg, sworm, name, spec, metadata, caller, seen] = asArray(body, 8)
     const registration: Registration = {
       sworm: asText(sworm),
       name: asText(name),
       spec: spec === null ? undefined : decodeSpec(spec),
       metadata: metadata ?? undefined
     }
-    return Effect.map(
-      Effect.exit(this.#serve(asCount(view), asText(reg), registration, asText(caller))),
-      writeOutcome
-    )
+    const served = Effect.suspend(() => this.#serve(asCount(view), asText(reg), registration, asText(caller)))
+    return Effect.map(Effect.exit(Effect.andThen(this.#catchUp(registration.name, seen), served)), writeOutcome)
+  }
+
+  /** What the caller knows of the name: a registration that it saw ended must not stand in its way here. */
+  #seen(sworm: string, name: string): ReadonlyArray<readonly [SectionId, number]> {
+    const { directory, node, replication } = this.#core.parts
+    return (directory.slot(sworm, name)?.entries ?? [])
+      .filter(([section]) => section !== node.section)
+      .map(([section]) => [section, replication.replica.versionOf(section, nameKey(sworm, name))])
+  }
+
+  /** Waits, within limits, until this node knows what the caller knows; its own changes came before its question. */
+  #catchUp(name: string, seen: unknown): Effect.Effect<void> {
+    const { node, replication } = this.#core.parts
+    return Effect.forEach(asArray(seen), (item) => {
+      const [section, version] = asArray(item, 2)
+      if (section === node.section) return Effect.void
+      return Effect.ignore(replication.have(asText(section), asCount(version), `register "${name}"`))
+    }, { discard: true })
   }
 
   /** Decides a registration: one at a time for each name. */
@@ -128,7 +145,7 @@ export class Registrar {
           elsewhere === undefined ? this.#place(reg, registration, caller) : Effect.fail(elsewhere)
         ),
         // the name stays reserved until this node sees the claim, so that nobody else gets it in between
-        Effect.tap((made) => made === AGAIN ? Effect.void : Effect.ignore(this.#seen(made, name))),
+        Effect.tap((made) => made === AGAIN ? Effect.void : Effect.ignore(this.#stored(made, name))),
         Effect.onExit((exit) =>
           Effect.sync(() => {
             this.#reserved.delete(key)
@@ -143,7 +160,7 @@ export class Registrar {
     })
   }
 
-  #seen({ section, version }: Registered, name: string): Effect.Effect<void, Unavailable> {
+  #stored({ section, version }: Registered, name: string): Effect.Effect<void, Unavailable> {
     const { node, replication } = this.#core.parts
     return section === node.section ? Effect.void : replication.have(section, version, `register "${name}"`)
   }

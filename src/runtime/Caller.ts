@@ -29,6 +29,7 @@ interface Pending {
   readonly resume: (reply: Reply) => void
   readonly resend: () => void
   resendAtMs: number
+  sent: number
 }
 
 export interface CallerParts {
@@ -74,6 +75,7 @@ export class Caller {
     for (const call of this.#pending.values()) {
       if (call.resendAtMs > now) continue
       call.resendAtMs = now + RESEND_MS
+      call.sent++
       call.resend()
     }
   }
@@ -140,7 +142,8 @@ export class Caller {
         answer(reply._tag === "Answer" ? readAnswer(name, message, reply) : Exit.fail(lost))
       },
       resend: () => {},
-      resendAtMs: Infinity
+      resendAtMs: Infinity,
+      sent: 1
     })
     const encoded = message.payload.encode(payload)
     const plain = encoded._tag === "Success" ? encoded.value : undefined
@@ -205,12 +208,14 @@ export class Caller {
     let sentTo: Location | undefined
     /** Where it was tried last, in vain. */
     let missed: string | undefined
+    let tried = false
     while (true) {
       const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
       const attempt = at === "moving" || at === undefined ? undefined : `${at.section}@${at.epoch}`
       const process = processes.get(sworm, name)
       const here = process !== undefined && isOpen(process) ? process : undefined
-      if (here !== undefined && sentTo === undefined) {
+      // once it has been sent, only its number tells whether it came here along with its process
+      if (here !== undefined && !tried) {
         return yield* this.#local(here, message, payload, from, deadline - nowMs())
       }
       if (at !== "moving" && sentTo !== undefined && at?.continuity !== sentTo.continuity) {
@@ -225,6 +230,7 @@ export class Caller {
         missed = undefined
         continue
       }
+      tried = true
       const remaining = Math.max(0, Math.ceil(deadline - nowMs()))
       const reply = isHere
         ? yield* this.#awaitReply(seq, node.id, () => {
@@ -246,8 +252,8 @@ export class Caller {
             remaining
           ]))
       if (reply._tag === "Answer") return yield* readAnswer(name, message, reply)
-      // after a loss it may have been executed there; a "not here" from elsewhere does not change that
-      if (reply._tag === "Lost") sentTo ??= at
+      // after a loss it may have been executed there; so it may when it was sent twice, and "not here" is said of one
+      if (reply._tag === "Lost" || (this.#pending.get(seq)?.sent ?? 1) > 1) sentTo ??= at
       missed = attempt
     }
   })
@@ -259,7 +265,8 @@ export class Caller {
         node: to,
         resume: (reply) => done(Effect.succeed(reply)),
         resend: transmit,
-        resendAtMs: nowMs() + RESEND_MS
+        resendAtMs: nowMs() + RESEND_MS,
+        sent: 1
       })
       if (!transmit()) done(Effect.succeed({ _tag: "NotHere" }))
       return Effect.sync(() => {

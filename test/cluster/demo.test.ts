@@ -41,8 +41,14 @@ const startDemo = (...args: ReadonlyArray<string>): Effect.Effect<Demo, never, S
     ({ over, pid }) =>
       Effect.sync(() => {
         if (over() !== undefined) return
-        for (const child of hasProc ? childrenOf(pid) : []) process.kill(child, "SIGKILL")
-        process.kill(pid, "SIGKILL")
+        // each of them may end by itself between being looked up and being killed
+        for (const child of hasProc ? [...childrenOf(pid), pid] : [pid]) {
+          try {
+            process.kill(child, "SIGKILL")
+          } catch (error) {
+            if ((error as { readonly code?: string }).code !== "ESRCH") throw error
+          }
+        }
       }).pipe(Effect.andThen(Effect.ignore(waitUntil("the demo is gone", () => over() !== undefined))))
   )
 

@@ -25,11 +25,12 @@ export const claim = (epoch: number, registrations: ReadonlyArray<string>, chang
   spec,
   metadata: undefined,
   groups: [],
+  successor: undefined,
   ...change
 })
 
-export const released = (epoch: number, registrations: ReadonlyArray<string>): Claim =>
-  claim(epoch, registrations, { mode: "released" })
+export const released = (epoch: number, registrations: ReadonlyArray<string>, successor?: string): Claim =>
+  claim(epoch, registrations, { mode: "released", successor })
 
 export const prepared = (epoch: number, registrations: ReadonlyArray<string>): Claim =>
   claim(epoch, registrations, { mode: "prepared" })

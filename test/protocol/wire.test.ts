@@ -20,9 +20,17 @@ import {
   swormKey,
   type SyncMessage
 } from "../../src/protocol/wire.ts"
-import { claim, entry, int, list, modes, text, tomb } from "./support.ts"
+import { claim, entry, int, list, modes, released, text, tomb } from "./support.ts"
 
 const count = int(0, Number.MAX_SAFE_INTEGER)
+
+const section: Schema.Codec<string> = Schema.Literals([
+  "1/a",
+  "7/b/c",
+  "1790000000000/日本",
+  "12/ ",
+  "9007199254740991/a"
+])
 
 const anySpec = Schema.Struct({
   type: text,
@@ -40,18 +48,17 @@ const anySpec = Schema.Struct({
 const anyClaim = Schema.Struct({
   epoch: count,
   start: count,
-  registrations: list(text, 0, 3),
+  registrations: list(text, 1, 3),
   mode: Schema.Literals(["live", "prepared", "released", "adopted"]),
   merged: list(text, 0, 3),
   continuity: count,
   spec: Schema.UndefinedOr(anySpec),
   metadata: Schema.UndefinedOr(Schema.Union([text, Schema.Boolean, Schema.Record(Schema.Literals(["a", "b"]), text)])),
-  groups: list(text, 0, 3)
+  groups: list(text, 0, 3),
+  successor: Schema.UndefinedOr(section)
 })
 
 const anyTomb = Schema.Struct({ registrations: list(text, 0, 3), epoch: count })
-
-const section: Schema.Codec<string> = Schema.Literals(["1/a", "0/b/c", "1790000000000/日本", "12/ "])
 
 /** Entries of a delta, before they are given rising versions. */
 const anyValue = Schema.Union([
@@ -140,8 +147,8 @@ describe("round trips", () => {
 
   it.prop(
     "every delta: claims, tombs, hosts, erased keys and kinds of a later version",
-    [section, count, list(Schema.Tuple([anyValue, int(1, 5)]), 0, 5), int(0, 5), Schema.Boolean, count],
-    ([section, start, values, rest, complete, floor]) => {
+    [section, count, list(Schema.Tuple([anyValue, int(1, 5)]), 0, 5), int(0, 5), count, Schema.Boolean, count],
+    ([section, start, values, rest, swept, complete, floor]) => {
       const from = Math.min(start, Number.MAX_SAFE_INTEGER - 100)
       let version = from
       const entries = values.map(([value, gap]): readonly [string, number, unknown] => {
@@ -157,7 +164,7 @@ describe("round trips", () => {
             return [nameKey("sworm", value.key), version, undefined]
         }
       })
-      const delta = { section, from, to: version + rest, swept: 0, entries }
+      const delta = { section, from, to: version + rest, swept, entries }
       const message: SyncMessage = { _tag: "Deltas", deltas: [delta, { ...delta, entries: [] }], complete, floor }
       assert.deepStrictEqual(decodeSync(throughBytes(encodeSync(message))), message)
     },
@@ -185,15 +192,33 @@ describe("round trips", () => {
     const golden = encodeClaim(claim(7, ["1/1/a"], { start: 2 ** 40, metadata: { zone: "é" }, groups: ["g"] }))
     assert.strictEqual(
       hex(golden),
-      "9907cb427000000000000091a5312f312f610090cd03e893a7436f756e746572de0001a573746172740101de0001a47a6f6e65a2c3a991a167"
+      "9a07cb427000000000000091a5312f312f610090cd03e893a7436f756e746572de0001a573746172740101de0001a47a6f6e65a2c3a991a167c0"
+    )
+    assert.strictEqual(hex(encodeClaim(released(4, ["1/1/a"], "1/b")).slice(-2)), "9290a3312f62")
+    assert.strictEqual(
+      hex(encodeSync({
+        _tag: "Deltas",
+        deltas: [{ section: "1/a", from: 3, to: 9, swept: 5, entries: [[swormKey("s"), 9, undefined]] }],
+        complete: true,
+        floor: 0
+      })),
+      "94029195a3312f6103090593a2737309c0c300"
     )
   })
 
   it("the largest numbers, as numbers", () => {
     for (const large of [2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]) {
       assert.strictEqual(throughBytes(large), large)
-      assert.strictEqual(decodeClaim(throughBytes(encodeClaim(claim(large, [])))).epoch, large)
+      assert.strictEqual(decodeClaim(throughBytes(encodeClaim(claim(large, ["1/1/a"])))).epoch, large)
     }
+  })
+
+  it("[H7] a released claim's successor, and none", () => {
+    const sent = (claim: Claim): Claim => decodeClaim(throughBytes(encodeClaim(claim)))
+    assert.strictEqual(sent(released(4, ["1/1/a"], "1790000000000/b/c")).successor, "1790000000000/b/c")
+    const { successor: _, ...without } = released(4, ["1/1/a"])
+    assert.deepStrictEqual(sent(without), released(4, ["1/1/a"]))
+    assert.isUndefined(sent(without).successor)
   })
 
   it("long text of every width", () => {
@@ -226,7 +251,7 @@ const goodClaim = encodeClaim(claim(1, ["1/1/a"]))
 const goodUpdate = ["a", 1, 0, 0, "a:1", true, []]
 const withAt = (values: ReadonlyArray<unknown>, at: number, value: unknown): ReadonlyArray<unknown> =>
   values.map((old, i) => i === at ? value : old)
-const delta = (...items: ReadonlyArray<unknown>): unknown => [2, [["1/a", 3, 9, items]], true, 0]
+const delta = (...items: ReadonlyArray<unknown>): unknown => [2, [["1/a", 3, 9, 0, items]], true, 0]
 
 describe("messages that are none", () => {
   const notCounts: ReadonlyArray<unknown> = [
@@ -259,16 +284,24 @@ describe("messages that are none", () => {
     ["a digest with a bad section", [1, ["a", 1], true, 0, true]],
     ["a digest with a section without a node", [1, ["1/", 1], true, 0, true]],
     ["a digest with a section of a negative boot", [1, ["-1/a", 1], true, 0, true]],
+    ["a digest with a section of boot zero", [1, ["0/a", 1], true, 0, true]],
+    ["a digest with a boot in another spelling", [1, ["01/a", 1], true, 0, true]],
+    ["a digest with a boot in other digits", [1, ["١/a", 1], true, 0, true]],
+    ["a digest with a boot that is no exact number", [1, ["9007199254740992/a", 1], true, 0, true]],
+    ["a digest with a boot of 17 digits", [1, ["10000000000000000/a", 1], true, 0, true]],
     ["a digest with a section of an endless boot", [1, [`${"9".repeat(400)}/a`, 1], true, 0, true]],
     ["a digest with a bad version", [1, ["1/a", -1], true, 0, true]],
     ["a digest without flags", [1, ["1/a", 1]]],
     ["a digest with flags that are numbers", [1, ["1/a", 1], 1, 0, 1]],
     ["a digest whose wish is a number", [1, ["1/a", 1], true, 0, 1]],
     ["deltas that are no array", [2, {}, true, 0]],
-    ["a delta that is too short", [2, [["1/a", 0, 1]], true, 0]],
-    ["a delta that is too long", [2, [["1/a", 0, 1, [], 0]], true, 0]],
-    ["a delta with a bad section", [2, [["x", 0, 1, []]], true, 0]],
-    ["a delta that goes back", [2, [["1/a", 5, 4, []]], true, 0]],
+    ["a delta that is too short", [2, [["1/a", 0, 1, []]], true, 0]],
+    ["a delta that is too long", [2, [["1/a", 0, 1, 0, [], 0]], true, 0]],
+    ["a delta with a bad section", [2, [["x", 0, 1, 0, []]], true, 0]],
+    ["a delta that goes back", [2, [["1/a", 5, 4, 0, []]], true, 0]],
+    ...notCounts.map((value) =>
+      [`a delta swept up to ${String(value)}`, [2, [["1/a", 0, 1, value, []]], true, 0]] as const
+    ),
     ["an entry with no version", delta("ns\nx")],
     ["an entry at the version where the delta starts", delta("ns\nx", 3, null)],
     ["entries that fall back", delta("ns\nx", 6, null, "ns\ny", 5, null)],
@@ -286,6 +319,7 @@ describe("messages that are none", () => {
       [`a claim of epoch ${String(value)}`, delta("ns\nx", 4, [withAt(goodClaim, 0, value), null])] as const
     ),
     ["a claim with a bad start", delta("ns\nx", 4, [withAt(goodClaim, 1, -5), null])],
+    ["a claim without a registration", delta("ns\nx", 4, [withAt(goodClaim, 2, []), null])],
     ["a claim with registrations that are text", delta("ns\nx", 4, [withAt(goodClaim, 2, "1/1/a"), null])],
     ["a claim with a registration that is a number", delta("ns\nx", 4, [withAt(goodClaim, 2, [1]), null])],
     ["a claim of an unknown mode", delta("ns\nx", 4, [withAt(goodClaim, 3, modes.length), null])],
@@ -297,7 +331,14 @@ describe("messages that are none", () => {
     ["a claim with a spec of an unknown restart", delta("ns\nx", 4, [withAt(goodClaim, 6, ["t", null, 3]), null])],
     ["a claim with a spec of no type", delta("ns\nx", 4, [withAt(goodClaim, 6, [7, null, 0]), null])],
     ["a claim without a spec at all", delta("ns\nx", 4, [withAt(goodClaim, 6, undefined), null])],
-    ["a claim with bad groups", delta("ns\nx", 4, [withAt(goodClaim, 8, null), null])]
+    ["a claim with bad groups", delta("ns\nx", 4, [withAt(goodClaim, 8, null), null])],
+    ["a claim from before successors", delta("ns\nx", 4, [goodClaim.slice(0, 9), null])],
+    ...["b", "0/b", "1/", 1, undefined, []].map((value) =>
+      [
+        `a claim with a successor of ${JSON.stringify(value)}`,
+        delta("ns\nx", 4, [withAt(goodClaim, 9, value), null])
+      ] as const
+    )
   ]
   it.each(sync)("sync: %s", (_, value) => {
     assert.throws(() => decodeSync(value), BadFrame)
@@ -306,7 +347,10 @@ describe("messages that are none", () => {
   it("sync: the frames they were made from are good", () => {
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [goodClaim, null]))._tag, "Deltas")
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [null, [["1/1/a"], 1]]))._tag, "Deltas")
+    assert.strictEqual(decodeSync(delta("ns\nx", 4, [withAt(goodClaim, 9, "1/b"), null]))._tag, "Deltas")
+    assert.strictEqual(decodeSync([2, [["1/a", 0, 1, 0, []]], true, 0])._tag, "Deltas")
     assert.strictEqual(decodeSync([1, ["1/a", 1], true, 0, true])._tag, "Digest")
+    assert.strictEqual(decodeSync([1, ["9007199254740991/a", 1], true, 0, true])._tag, "Digest")
   })
 
   const swim: ReadonlyArray<readonly [string, unknown]> = [
@@ -330,6 +374,7 @@ describe("messages that are none", () => {
     ["an update with a bad address", [4, [withAt(goodUpdate, 4, null)]]],
     ["an update with a bad flag", [4, [withAt(goodUpdate, 5, 1)]]],
     ["an update with labels that are no texts", [4, [withAt(goodUpdate, 6, ["a", 1])]]],
+    ["an update with a label without its value", [4, [withAt(goodUpdate, 6, ["a", "b", "c"])]]],
     ["an update with labels as an object", [4, [withAt(goodUpdate, 6, { a: "b" })]]]
   ]
   it.each(swim)("membership: %s", (_, value) => {
@@ -338,7 +383,7 @@ describe("messages that are none", () => {
 
   it("one bad update among good ones spoils the message: nothing is half applied", () => {
     assert.throws(() => decodeSwim([4, [goodUpdate, withAt(goodUpdate, 1, -1)]]), BadFrame)
-    assert.throws(() => decodeSync([2, [["1/a", 0, 1, []], ["1/b", 5, 1, []]], true, 0]), BadFrame)
+    assert.throws(() => decodeSync([2, [["1/a", 0, 1, 0, []], ["1/b", 5, 1, 0, []]], true, 0]), BadFrame)
   })
 })
 
@@ -358,12 +403,15 @@ describe("bytes that are none", () => {
         section: "1/a",
         from: 3,
         to: 9,
-        swept: 0,
+        swept: 2,
         entries: [
           [
             nameKey("s", "x"),
             4,
-            entry(claim(7, ["1/1/a"], { metadata: { a: [1, "b"] }, groups: ["g", "h"] }), tomb(2, ["0/1/a"]))
+            entry(
+              claim(7, ["1/1/a"], { successor: "1/b", metadata: { a: [1, "b"] }, groups: ["g", "h"] }),
+              tomb(2, ["0/1/a"])
+            )
           ],
           [swormKey("s"), 6, ["Counter"]],
           [nameKey("s", "y"), 7, undefined]
@@ -456,6 +504,29 @@ describe("bytes that are none", () => {
     ]
   ]
   it.each(announced)("an announced length is no allocation: %s", (_, frame) => assert.isUndefined(unpack(frame)))
+
+  const cyclic: ReadonlyArray<readonly [string, Uint8Array]> = [
+    // the extension "i" gives what follows an id, "p" stands for it: 1 is the array itself
+    ["an array of itself", bytes(0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1)],
+    ["an object of itself", bytes(0xd6, 0x69, 0, 0, 0, 1, 0x81, 0xa1, 0x61, 0xd6, 0x70, 0, 0, 0, 1)],
+    ["a part of itself", bytes(0x92, 0x00, 0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1)],
+    ["a reference to nothing", bytes(0x91, 0xd6, 0x70, 0, 0, 0, 1)]
+  ]
+  it.each(cyclic)("nothing refers to itself: %s", (_, frame) => {
+    assert.throws(() => msgpack.decode(frame))
+    assert.deepStrictEqual(msgpack.decode(frames[0]!), [0, 0xdeadbeef], "the next frame is read")
+  })
+
+  it("what refers to itself is not sent; what comes twice is sent twice", () => {
+    const array: Array<unknown> = []
+    array.push(array)
+    assert.throws(() => msgpack.encode(array))
+    const object: Record<string, unknown> = {}
+    object["self"] = object
+    assert.throws(() => msgpack.encode(object))
+    const twice = { a: 1 }
+    assert.deepStrictEqual(throughBytes([twice, twice]), [twice, twice])
+  })
 
   it("a mebibyte of nesting is refused, and the next frame is read", () => {
     assert.isUndefined(unpack(new Uint8Array(1 << 20).fill(0x91)))
