@@ -106,13 +106,12 @@ export class Registrar {
 
   /** What the caller knows of the name: a registration that it saw ended must not stand in its way here. */
   #seen(sworm: string, name: string): ReadonlyArray<readonly [SectionId, number]> {
-    const { directory, node, replication } = this.#core.parts
+    const { directory, replication } = this.#core.parts
     return (directory.slot(sworm, name)?.entries ?? [])
-      .filter(([section]) => section !== node.section)
       .map(([section]) => [section, replication.replica.versionOf(section, nameKey(sworm, name))])
   }
 
-  /** Waits, within limits, until this node knows what the caller knows; its own changes came before its question. */
+  /** Waits, within limits, until this node knows what the caller knows. */
   #catchUp(name: string, seen: unknown): Effect.Effect<void> {
     const { node, replication } = this.#core.parts
     return Effect.forEach(asArray(seen), (item) => {

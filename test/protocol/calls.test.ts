@@ -70,6 +70,58 @@ describe("CallTable", () => {
     assert.strictEqual(table.receive("7/b", 1, "p", 100)?._tag, "Answered")
   })
 
+  it("[H21] a call below its caller's floor is settled, known or not: it isn't executed again", () => {
+    const table = new CallTable()
+    table.receive(caller, 1, "p", 100)
+    table.receive(caller, 2, "p", 100)
+    table.answer(caller, 1, "done")
+    table.settleBelow(caller, 4)
+    assert.deepStrictEqual(table.receive(caller, 1, "p", 100), { _tag: "Settled" }, "answered, and its answer dropped")
+    assert.strictEqual(table.receive(caller, 2, "p", 100)?._tag, "Running", "what still runs is not answered yet")
+    assert.deepStrictEqual(table.receive(caller, 3, "p", 100), { _tag: "Settled" }, "never seen: its caller gave up")
+    assert.isUndefined(table.receive(caller, 4, "p", 100), "at the floor: it is waited for")
+    assert.strictEqual(table.size, 2)
+  })
+
+  it("[H21] a floor doesn't fall, is known before the first call, and is its caller's alone", () => {
+    const table = new CallTable()
+    table.settleBelow(caller, 5)
+    table.settleBelow(caller, 2)
+    assert.strictEqual(table.receive(caller, 4, "p", 100)?._tag, "Settled")
+    assert.isUndefined(table.receive(caller, 5, "p", 100))
+    for (const other of ["8/a", "7/b"]) assert.isUndefined(table.receive(other, 4, "p", 100), other)
+  })
+
+  it("[H21] remembers the floor of a silent caller for ten minutes after its last call, then forgets it", () => {
+    const table = new CallTable()
+    const minutes = (count: number): number => count * 60_000
+    const settled = (): boolean => table.receive(caller, 1, "p", minutes(99))?._tag === "Settled"
+    table.receive(caller, 5, "p", minutes(3))
+    table.settleBelow(caller, 5)
+    table.expire(minutes(3))
+    assert.isTrue(settled())
+    table.expire(minutes(3) + 1)
+    assert.strictEqual(table.size, 0)
+    assert.isTrue(settled())
+    table.expire(minutes(13) + 1)
+    assert.isTrue(settled(), "ten minutes: not longer yet")
+    table.expire(minutes(13) + 2)
+    assert.isFalse(settled())
+  })
+
+  it("[H21] what comes between starts the ten minutes anew", () => {
+    const table = new CallTable()
+    table.settleBelow(caller, 5)
+    table.expire(0)
+    table.receive(caller, 5, "p", 400_000)
+    table.expire(400_000)
+    table.expire(400_001)
+    table.expire(1_000_000)
+    assert.strictEqual(table.receive(caller, 1, "p", 9e9)?._tag, "Settled")
+    table.expire(1_000_002)
+    assert.isUndefined(table.receive(caller, 1, "p", 9e9))
+  })
+
   it("expires what nobody waits for any more: after the deadline, not at it", () => {
     const table = new CallTable()
     table.receive(caller, 1, "p", 100)
@@ -111,6 +163,70 @@ describe("CallTable", () => {
     assert.deepStrictEqual(target.extract("p"), moved)
     assert.strictEqual(source.extract("p").length, 3, "the source still answers if the move fails")
   })
+
+  it("[H21] absorbs answers in any order: those below a later floor go, the others stay", () => {
+    const table = new CallTable()
+    table.receive(caller, 5, "q", 1000)
+    table.absorb(
+      "p",
+      [3, 2, 7].map((seq) => ({ caller, seq, deadlineMs: 1000, reply: seq }))
+    )
+    assert.deepStrictEqual(table.extract("p").map(({ seq }) => seq), [2, 3, 7])
+    table.settleBelow(caller, 4)
+    assert.strictEqual(table.size, 2)
+    for (const seq of [2, 3]) assert.strictEqual(table.receive(caller, seq, "p", 1000)?._tag, "Settled")
+    assert.strictEqual(table.receive(caller, 5, "q", 1000)?._tag, "Running")
+    assert.strictEqual(table.receive(caller, 7, "p", 1000)?._tag, "Answered")
+  })
+
+  it("[H21] of the calls that moved it keeps none that its caller has settled here", () => {
+    const table = new CallTable()
+    table.settleBelow(caller, 3)
+    table.absorb("p", [
+      { caller, seq: 2, deadlineMs: 1000, reply: "old" },
+      { caller, seq: 3, deadlineMs: 1000, reply: "new" },
+      { caller: "8/a", seq: 2, deadlineMs: 1000, reply: "another's" }
+    ])
+    assert.strictEqual(table.size, 2)
+    assert.deepStrictEqual(table.receive(caller, 2, "p", 1000), { _tag: "Settled" })
+    assert.strictEqual(table.receive(caller, 3, "p", 1000)?._tag, "Answered")
+    assert.strictEqual(table.receive("8/a", 2, "p", 1000)?._tag, "Answered")
+  })
+
+  it.prop(
+    "[H21] whatever a caller settles, in whatever order its calls come and come again, none is executed twice",
+    [
+      list(
+        Schema.Struct({ what: Schema.Literals(["call", "call", "answer", "settle", "expire"]), seq: int(1, 9) }),
+        0,
+        60
+      )
+    ],
+    ([steps]) => {
+      const table = new CallTable()
+      const executed = new Set<number>()
+      const answered = new Set<number>()
+      let floor = 0
+      for (const [now, { seq, what }] of steps.entries()) {
+        if (what === "call") {
+          const known = table.receive(caller, seq, "p", 1000)
+          if (known === undefined) {
+            assert.isFalse(executed.has(seq), "executed twice")
+            assert.isAtLeast(seq, floor, "nobody waits for it")
+            executed.add(seq)
+          } else if (known._tag === "Settled") assert.isBelow(seq, floor)
+          else assert.strictEqual(known._tag === "Answered", answered.has(seq))
+        } else if (what === "answer" && executed.has(seq)) {
+          answered.add(seq)
+          table.answer(caller, seq, seq)
+        } else if (what === "settle") {
+          floor = Math.max(floor, seq)
+          table.settleBelow(caller, seq)
+        } else if (what === "expire") table.expire(now)
+      }
+    },
+    { arbitrary: { runs: 300 } }
+  )
 
   it.prop(
     "[H21] under any arrivals, moves there and back, repeats and answers, nothing is executed twice",

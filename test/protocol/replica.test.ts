@@ -255,6 +255,75 @@ describe("Replica", () => {
     assert.strictEqual(b!.replica.get("1/a", "early"), 4)
   })
 
+  /** The marks of erased keys that a copy would pass on. */
+  const marks = (copy: Copy): ReadonlyArray<string> =>
+    copy.replica.deltasFor(new Map(), 1e9).flatMap(({ entries }) =>
+      entries.flatMap(([key, , value]) => value === undefined ? [key] : [])
+    )
+
+  it("[H11] marks that their writer swept go from foreign copies with its next delta, as they went from its own", () => {
+    const [a, b, c] = copies("1/a", "1/b", "1/c")
+    for (let i = 0; i < 100; i++) {
+      a!.replica.write(`key ${i}`, i)
+      a!.replica.write(`key ${i}`, undefined)
+    }
+    a!.replica.write("again", 1)
+    a!.replica.write("again", undefined)
+    a!.replica.write("again", 2)
+    a!.replica.write("late", 1)
+    const seen = a!.replica.version("1/a")
+    a!.replica.write("late", undefined)
+    pull(b!, a!)
+    a!.replica.sweep(seen)
+    assert.deepStrictEqual(marks(a!), ["late"])
+    assert.strictEqual(marks(b!).length, 101)
+    a!.replica.write("next", 3)
+    const changes = b!.changes.length
+    pull(b!, a!)
+    assert.deepStrictEqual(b!.changes.slice(changes), [["1/a", "next", undefined, 3]], "a mark that goes is no change")
+    assert.deepStrictEqual(marks(b!), ["late"])
+    assert.strictEqual(b!.replica.versionOf("1/a", "key 7"), 0)
+    assert.deepStrictEqual(b!.replica.deltasFor(new Map(), 1e9, "1/a"), a!.replica.deltasFor(new Map(), 1e9, "1/a"))
+    pull(c!, b!)
+    assert.deepStrictEqual(marks(c!), ["late"], "and a newcomer, told by another, gets none of them")
+    assert.deepStrictEqual(c!.content(), a!.content())
+    for (const copy of [b!, c!]) copy.replica.sweep(1e9)
+    assert.deepStrictEqual(marks(b!), ["late"], "nobody sweeps another's section")
+  })
+
+  it("sweeps a copy that is behind only as far as it has come", () => {
+    const [a, b] = copies("1/a", "1/b")
+    a!.replica.write("x", 1)
+    a!.replica.write("y", 1)
+    a!.replica.write("x", undefined)
+    const [early] = a!.replica.deltasFor(new Map(), 1e9)
+    a!.replica.write("y", undefined)
+    // the sweep that is told of is beyond what this delta brings
+    assert.isTrue(b!.replica.apply({ ...early!, swept: 4 }))
+    assert.deepStrictEqual([...b!.replica.keysOf("1/a")], ["y"])
+    assert.deepStrictEqual(marks(b!), [])
+    assert.isTrue(b!.replica.apply({ section: "1/a", from: 3, to: 4, swept: 4, entries: [["y", 4, undefined]] }))
+    assert.deepStrictEqual([...b!.replica.keysOf("1/a")], [])
+    assert.deepStrictEqual(marks(b!), [])
+  })
+
+  it("a delta of before the sweep brings no mark back", () => {
+    const [a, b] = copies("1/a", "1/b")
+    a!.replica.write("x", 1)
+    a!.replica.write("x", undefined)
+    const old = a!.replica.deltasFor(new Map(), 1e9)
+    pull(b!, a!)
+    a!.replica.sweep(2)
+    a!.replica.write("y", 1)
+    pull(b!, a!)
+    const before = b!.state()
+    for (const delta of old) assert.isTrue(b!.replica.apply(delta))
+    assert.deepStrictEqual(b!.state(), before)
+    assert.deepStrictEqual(marks(b!), [])
+    a!.replica.sweep(1)
+    assert.strictEqual(a!.replica.deltasFor(new Map(), 1e9)[0]!.swept, 2, "an older sweep takes nothing back")
+  })
+
   it("reaches a newcomer's version also when everything at the end was swept", () => {
     const [a, b] = copies("1/a", "1/b")
     a!.replica.write("x", 1)
@@ -428,6 +497,76 @@ describe("Replica", () => {
         assert.deepStrictEqual(copy.believed, written)
         assert.strictEqual(copy.replica.digestHash(), all[0]!.replica.digestHash())
         for (const id of sectionIds) assert.strictEqual(copy.replica.version(id), all[0]!.replica.version(id))
+      }
+    },
+    { arbitrary: { runs: 300 } }
+  )
+})
+
+describe("sweeping", () => {
+  const step = Schema.Union([
+    Schema.TaggedStruct("Write", { node: int(0, 2), key: int(0, 3), erase: Schema.Boolean }),
+    Schema.TaggedStruct("Pull", { to: int(0, 2), from: int(0, 2), maxBytes: int(1, 120) }),
+    Schema.TaggedStruct("Hold", { for: int(0, 2), from: int(0, 2), maxBytes: int(1, 120) }),
+    Schema.TaggedStruct("Deliver", { to: int(0, 2), which: int(0, 7) }),
+    Schema.TaggedStruct("Sweep", { node: int(0, 2), less: int(0, 3) })
+  ])
+
+  it.prop(
+    "what all have seen, whenever and in whatever order it is told, erases nothing that stands and keeps nothing erased",
+    [list(step, 0, 60), int(1, 100)],
+    ([steps, maxBytes]) => {
+      const all = copies(...sectionIds)
+      const written = new Map<string, unknown>()
+      const held: Array<Delta> = []
+      let count = 0
+      const sweep = ({ replica }: Copy, less: number): void =>
+        replica.sweep(Math.min(...all.map((copy) => copy.replica.version(replica.own))) - less)
+      for (const step of steps) {
+        switch (step._tag) {
+          case "Write": {
+            const { replica } = all[step.node]!
+            const value = step.erase ? undefined : ++count
+            replica.write(`${step.key}`, value)
+            written.set(`${replica.own}\n${step.key}`, value)
+            if (value === undefined) written.delete(`${replica.own}\n${step.key}`)
+            break
+          }
+          case "Pull":
+            pull(all[step.to]!, all[step.from]!, step.maxBytes)
+            break
+          case "Hold":
+            held.push(...all[step.from]!.replica.deltasFor(all[step.for]!.replica.versions(), step.maxBytes))
+            break
+          case "Deliver": {
+            const delta = held[step.which % Math.max(1, held.length)]
+            if (delta !== undefined) all[step.to]!.replica.apply(delta)
+            break
+          }
+          case "Sweep":
+            sweep(all[step.node]!, step.less)
+            break
+        }
+      }
+      const settled = (): void => {
+        converge(all, maxBytes)
+        for (const copy of all) {
+          assert.deepStrictEqual(copy.content(), written)
+          assert.deepStrictEqual(copy.believed, written)
+        }
+      }
+      settled()
+      for (const copy of all) sweep(copy, 0)
+      for (const copy of all) {
+        copy.replica.write("last", 0)
+        written.set(`${copy.replica.own}\nlast`, 0)
+      }
+      settled()
+      const newcomer = new Copy("1/new")
+      for (const copy of [...all, newcomer]) {
+        if (copy === newcomer) pull(newcomer, all[0]!)
+        const passedOn = copy.replica.deltasFor(new Map(), 1e9).flatMap(({ entries }) => entries)
+        assert.strictEqual(passedOn.length, written.size, "nothing but what stands")
       }
     },
     { arbitrary: { runs: 300 } }
