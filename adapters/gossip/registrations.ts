@@ -23,6 +23,7 @@ export class Registrations {
     const { requests } = core.parts
     requests.answer(Method.locate, (_, body) => this.#locateAsked(body))
     requests.answer(Method.unregister, (_, body) => this.#unregisterAsked(body))
+    requests.answer(Method.ended, (_, body) => this.#endedAsked(body))
     requests.answer(Method.join, (_, body) => this.#groupAsked(body, true))
     requests.answer(Method.leave, (_, body) => this.#groupAsked(body, false))
   }
@@ -131,8 +132,28 @@ export class Registrations {
       return reply === null ? AGAIN : { section: at.section, version: asCount(reply) }
     })
     return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
-      Effect.flatMap((change) => kept(this.#core, change, operation))
+      Effect.tap((change) => kept(this.#core, change, operation)),
+      Effect.flatMap((change) => method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void)
     )
+  }
+
+  /** A name that was ended is free for everybody once its registrar knows: see that it does, if it can be reached. */
+  #tellRegistrar(
+    sworm: string,
+    name: string,
+    { section, version }: { readonly section: SectionId; readonly version: number }
+  ): Effect.Effect<void> {
+    const { node, requests } = this.#core.parts
+    const registrar = this.#core.registrar(sworm, name)
+    if (registrar === undefined || registrar === node.id || registrar === nodeOf(section)) return Effect.void
+    return Effect.ignore(requests.ask(registrar, Method.ended, [name, section, version], ASK_TIMEOUT_MS))
+  }
+
+  #endedAsked(body: unknown): Effect.Effect<unknown> {
+    const [name, section, version] = asArray(body, 3)
+    const { replication } = this.#core.parts
+    const operation = `unregister "${asText(name)}"`
+    return Effect.as(Effect.ignore(replication.have(asText(section), asCount(version), operation)), true)
   }
 
   /** Nobody holds the name just now: someone will in a moment, unless nobody can; then its registrar may end it. */

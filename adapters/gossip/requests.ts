@@ -19,7 +19,8 @@ export const Method = {
   commit: 9,
   settle: 10,
   move: 11,
-  home: 12
+  home: 12,
+  ended: 13
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

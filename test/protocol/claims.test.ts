@@ -265,6 +265,12 @@ describe("decide R3: covered", () => {
       decision: { _tag: "Stop" }
     })),
     {
+      name: "[R3] not without a tomb: a claim that carries no registration isn't covered by nothing",
+      entries: { [self]: entry(claim(3, [])) },
+      running: "live",
+      decision: undefined
+    },
+    {
       name: "[H11] leaves a foreign covered claim to its writer",
       entries: { "1/a": entry(claim(1, [r1])), "1/b": entry(undefined, tomb(1, [r1])) },
       home: true,
@@ -447,6 +453,35 @@ describe("decide R4: the top claim's holder is gone", () => {
       decision: { _tag: "Renew", epoch: 5, registrations: [r1] }
     },
     {
+      name: "[H7] my prepared copy waits for a living source that it doesn't know, though the top one is gone",
+      entries: { "1/a": entry(claim(4, [r2])), [self]: entry(prepared(3, [r1])) },
+      running: "prepared",
+      gone: ["1/a"],
+      from: "1/s",
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[H7] renews itself once that source has released",
+      entries: {
+        "1/a": entry(claim(4, [r2])),
+        [self]: entry(prepared(3, [r1])),
+        "1/s": entry(released(2, [r1], self))
+      },
+      running: "prepared",
+      gone: ["1/a"],
+      from: "1/s",
+      decision: { _tag: "Renew", epoch: 5, registrations: [r2, r1] }
+    },
+    {
+      name: "[H7] leaves it to another's live copy, source gone or not",
+      entries: { "1/a": entry(claim(4, [r1])), "1/b": entry(claim(2, [r2])), [self]: entry(prepared(3, [r1])) },
+      running: "prepared",
+      gone: ["1/a"],
+      from: "1/a",
+      decision: undefined
+    },
+    {
       name: "[H7] the home leaves it to another's prepared copy",
       entries: { "1/a": entry(claim(4, [r1])), "1/b": entry(prepared(3, [r1])) },
       gone: ["1/a"],
@@ -608,6 +643,72 @@ describe("decide R6: moves", () => {
       decision: { _tag: "Close" }
     },
     {
+      name: "[H6] [H7] its source gone, it may be all there is of the state: it serves beside another live copy on top",
+      entries: { [self]: target, "1/a": entry(claim(4, [r1])), "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      gone: ["1/a"],
+      decision: { _tag: "GoLive" }
+    },
+    {
+      name: "[H6] [H7] likewise when that copy carries its registrations",
+      entries: { [self]: target, "1/a": entry(claim(4, [r1])), "1/b": entry(claim(6, [r1, r2])) },
+      running: "prepared",
+      from: "1/a",
+      gone: ["1/a"],
+      decision: { _tag: "GoLive" }
+    },
+    {
+      name: "[H6] [H7] its source gone and unknown, likewise",
+      entries: { [self]: target, "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      gone: ["1/a"],
+      decision: { _tag: "GoLive" }
+    },
+    {
+      name: "[H6] [H7] its source has released it to me: it serves beside another live copy on top",
+      entries: { [self]: target, "1/a": entry(released(4, [r1], self)), "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "GoLive" }
+    },
+    {
+      name: "[H6] [H7] its source has released it to me: it serves below another's prepared copy",
+      entries: { [self]: target, "1/a": entry(released(4, [r1], self)), "1/b": entry(prepared(6, [r1])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "GoLive" }
+    },
+    {
+      name: "[H7] the source moves it to another now: superseded by that prepared copy it closes",
+      entries: { [self]: target, "1/a": entry(claim(6, [r1])), "1/b": entry(prepared(7, [r1])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "Close" }
+    },
+    {
+      name: "[H7] [H16] not by one without its registration: it waits for its source",
+      entries: { [self]: target, "1/a": entry(claim(4, [r1])), "1/b": entry(prepared(7, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      decision: undefined
+    },
+    {
+      name: "[H7] a live copy that isn't its source has overtaken it: it closes, its source has the state",
+      entries: { [self]: target, "1/a": entry(claim(4, [r1])), "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "Close" }
+    },
+    {
+      name: "[H7] likewise while it doesn't know its source's claim: that is no proof that it has let go",
+      entries: { [self]: target, "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "Close" }
+    },
+    {
       name: "[H7] the source, frozen and no longer moving it, goes on above the prepared copy",
       entries: { [self]: entry(claim(4, [r1])), "1/b": target },
       running: "frozen",
@@ -622,6 +723,23 @@ describe("decide R6: moves", () => {
     {
       name: "[H7] but not a copy that isn't its source: another, living, serves as well",
       entries: { [self]: entry(claim(3, [r1])), "1/b": target, "1/c": entry(claim(4, [r1])) },
+      running: "live",
+      decision: undefined
+    },
+    {
+      name: "[H7] one that is released or prepared doesn't serve: with no other live copy mine goes on above",
+      entries: {
+        [self]: entry(claim(3, [r1])),
+        "1/b": target,
+        "1/c": entry(released(4, [r1], self)),
+        "1/d": entry(prepared(4, [r2]))
+      },
+      running: "live",
+      decision: { _tag: "Resume", epoch: 6 }
+    },
+    {
+      name: "[H7] an adopted one does",
+      entries: { [self]: entry(claim(3, [r1])), "1/b": target, "1/c": entry(adopted(4, [r1])) },
       running: "live",
       decision: undefined
     },
@@ -658,7 +776,7 @@ describe("decide R6: moves", () => {
       decision: undefined
     },
     {
-      name: "[H10] my own released claim is all there is: the home starts it again, above it",
+      name: "[R8] my own released claim is all there is: the home starts it again, above it",
       entries: { [self]: entry(released(4, [r1])) },
       home: true,
       decision: { _tag: "TakeOver", epoch: 5, registrations: [r1], from: released(4, [r1]) }
@@ -666,6 +784,32 @@ describe("decide R6: moves", () => {
     {
       name: "[H10] only the home does",
       entries: { [self]: entry(released(4, [r1])) },
+      home: false,
+      decision: undefined
+    },
+    {
+      name: "[R8] my released claim is all that is known here, but its successor lives: its claim is on its way",
+      entries: { [self]: entry(released(4, [r1], "1/b")) },
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[R8] likewise when the successor's entry is here, without a claim",
+      entries: { [self]: entry(released(4, [r1], "1/b")), "1/b": entry(undefined, tomb(1, [r2])) },
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[R8] the successor of my released claim is gone: the home starts it again",
+      entries: { [self]: entry(released(4, [r1], "1/b")) },
+      gone: ["1/b"],
+      home: true,
+      decision: { _tag: "TakeOver", epoch: 5, registrations: [r1], from: released(4, [r1], "1/b") }
+    },
+    {
+      name: "[R8] only the home does that, too",
+      entries: { [self]: entry(released(4, [r1], "1/b")) },
+      gone: ["1/b"],
       home: false,
       decision: undefined
     },
@@ -689,6 +833,18 @@ describe("decide R6: moves", () => {
       decision: { _tag: "Bury", epoch: 4, registrations: [r1] }
     }
   ])
+
+  it("[H6] [H7] a prepared copy that went live below another live copy is settled like any other", () => {
+    const other = claim(6, [r2])
+    const below = { "1/a": entry(released(4, [r1], self)), "1/b": entry(other) }
+    const before = { [self]: target, ...below }
+    assert.deepStrictEqual(decideIn({ entries: before, running: "prepared", from: "1/a" }), { _tag: "GoLive" })
+    const after = { [self]: entry(claim(5, [r1])), ...below }
+    assert.deepStrictEqual(decideIn({ entries: after, running: "live", from: "1/a" }), {
+      _tag: "Settle",
+      winner: held("1/b", other)
+    })
+  })
 
   it("[H6] my live copy below a released claim of another renews itself", () => {
     const entries = { [self]: entry(claim(2, [r1])), "1/a": entry(released(4, [r2])) }
@@ -764,6 +920,87 @@ describe("decide R7: settling", () => {
   ])
 })
 
+describe("decide R8: released by a living holder, the record of orphans", () => {
+  const orphan = released(4, [r1])
+  const handed = released(4, [r1], "1/b")
+  check([
+    {
+      name: "[R8] to a living successor whose claim isn't here yet: nobody takes it over",
+      entries: { "1/a": entry(handed) },
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[R8] likewise when an older claim of the successor is here",
+      entries: { "1/a": entry(handed), "1/b": entry(released(2, [r1], "1/a")) },
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[R8] likewise when claims of the dead stand below",
+      entries: { "1/a": entry(handed), "1/c": entry(claim(3, [r2])) },
+      gone: ["1/c"],
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[R8] to nobody: the home starts it from its spec",
+      entries: { "1/a": entry(orphan) },
+      home: true,
+      decision: { _tag: "TakeOver", epoch: 5, registrations: [r1], from: orphan }
+    },
+    {
+      name: "[R8] to a successor that is gone: the home starts it from its spec",
+      entries: { "1/a": entry(handed) },
+      gone: ["1/b"],
+      home: true,
+      decision: { _tag: "TakeOver", epoch: 5, registrations: [r1], from: handed }
+    },
+    {
+      name: "[R8] to an earlier boot of the successor, which is gone: likewise",
+      entries: { "1/a": entry(released(4, [r1], "1/b")), "2/b": entry(undefined, tomb(1, [r2])) },
+      gone: ["1/b"],
+      home: true,
+      decision: { _tag: "TakeOver", epoch: 5, registrations: [r1], from: handed }
+    },
+    ...[orphan, handed].map((claim): Case => ({
+      name: `[H14] [R8] nobody but the home: successor ${claim.successor ?? "none"}`,
+      entries: { "1/a": entry(claim) },
+      gone: ["1/b"],
+      home: false,
+      decision: undefined
+    })),
+    {
+      name: "[H27] [R8] to nobody, without a spec: buried by the home",
+      entries: { "1/a": entry(claim(4, [r1], { mode: "released", spec: undefined })) },
+      home: true,
+      decision: { _tag: "Bury", epoch: 4, registrations: [r1] }
+    },
+    {
+      name: "[R8] my live copy below it waits for the successor's claim, to settle with that",
+      entries: { "1/a": entry(handed), [self]: entry(claim(3, [r2])) },
+      running: "live",
+      home: true,
+      decision: undefined
+    },
+    {
+      name: "[H6] [R8] with the successor gone my live copy renews itself",
+      entries: { "1/a": entry(handed), [self]: entry(claim(3, [r2])) },
+      running: "live",
+      gone: ["1/b"],
+      home: true,
+      decision: { _tag: "Renew", epoch: 5, registrations: [r1, r2] }
+    },
+    {
+      name: "[H7] [R8] my prepared copy of it serves, though the commit was lost and its holder stands above",
+      entries: { "1/a": entry(released(6, [r1], self)), [self]: entry(prepared(5, [r1])) },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "GoLive" }
+    }
+  ])
+})
+
 describe("decide R8: released claims", () => {
   const by = held("1/a", claim(5, [r1, r2]))
   check([
@@ -817,7 +1054,9 @@ const anyEntry = Schema.Struct({
   mode: Schema.Literals(["live", "live", "prepared", "released", "adopted"]),
   tomb: int(0, 20),
   tombEpoch: int(1, 5),
-  frozen: Schema.Boolean
+  frozen: Schema.Boolean,
+  /** Which section goes on with a released claim; 5 and above: none. */
+  successor: int(0, 9)
 })
 
 const anySituation = Schema.Struct({
@@ -845,10 +1084,15 @@ const worldOf = ({ entries, from, gone, home }: typeof anySituation.Type): World
   }
   for (const [i, any] of entries.entries()) {
     if (any === null) continue
-    const { carries, claim: has, epoch, frozen, mode, start, tomb: ended, tombEpoch } = any
+    const { carries, claim: has, epoch, frozen, mode, start, successor, tomb: ended, tombEpoch } = any
     if (!has && ended > 7) continue
     const section = sectionIds[i]!
-    const made = claim(epoch, someRegistrations(carries), { mode, start, spec: mode === "adopted" ? undefined : spec })
+    const made = claim(epoch, someRegistrations(carries), {
+      mode,
+      start,
+      spec: mode === "adopted" ? undefined : spec,
+      successor: mode === "released" ? sectionIds[successor] : undefined
+    })
     const over = ended === 0 || ended > 7 ? undefined : tomb(tombEpoch, someRegistrations(ended))
     world.entries.set(section, entry(has ? made : undefined, over))
     if (section === self && has) {
@@ -894,7 +1138,7 @@ const perform = (world: World, decision: Decision): void => {
       return bury(decision.registrations, decision.epoch)
     case "TakeOver": {
       const { epoch, from, registrations } = decision
-      return write({ ...from, epoch, registrations, mode: "live", merged: [] }, "live")
+      return write({ ...from, epoch, registrations, mode: "live", merged: [], successor: undefined }, "live")
     }
     case "Renew": {
       const { epoch, registrations } = decision
@@ -919,7 +1163,7 @@ const perform = (world: World, decision: Decision): void => {
       return
     }
     case "Close":
-      return write({ ...mine!, mode: "released" }, "no")
+      return write({ ...mine!, mode: "released", successor: view.claims[0]!.section }, "no")
     case "Erase":
       return write(undefined, "no")
   }
@@ -952,6 +1196,9 @@ describe("decide, whatever is known", () => {
         claims.some((held) => serves(held) && !world.gone.has(held.section)),
         "a live copy of a present node"
       )
+      const { claim: { mode, successor }, section } = claims[0]!
+      if (mode !== "released" || world.gone.has(section)) return
+      assert.isTrue(successor === undefined || world.gone.has(successor), "one that its successor goes on with")
     },
     options
   )
@@ -1033,6 +1280,15 @@ describe("decide, whatever is known", () => {
       // moves under way end by messages between two nodes; here none is
       for (const [section, { claim, tomb }] of start.entries) {
         if (claim?.mode === "prepared") start.entries.set(section, entry({ ...claim, mode: "live" }, tomb))
+      }
+      // the claim of a living successor is here as well, and above: it was prepared before the other was released
+      for (const [section, { claim, tomb }] of start.entries) {
+        const successor = claim?.successor
+        if (claim === undefined || successor === undefined || start.gone.has(successor)) continue
+        const next = start.entries.get(successor)?.claim
+        const goesOn = next !== undefined && next.mode !== "released" &&
+          compareClaims(held(successor, next), held(section, claim)) < 0
+        if (!goesOn) start.entries.set(section, entry({ ...claim, successor: undefined }, tomb))
       }
       const nodes = sectionIds.filter((id) => !start.gone.has(id) && !(id === "1/b" && start.entries.has("2/b")))
       const away = (id: string): boolean => !nodes.includes(id as never)
