@@ -5,6 +5,7 @@ import type { SectionId } from "./protocol/ids.ts"
 import { Channel } from "./protocol/wire.ts"
 import { Caller } from "./runtime/Caller.ts"
 import type { Forwarded } from "./runtime/callFrames.ts"
+import type { Directory } from "./runtime/Directory.ts"
 import type { Message } from "./runtime/Hosted.ts"
 import { CurrentProcess, type LocalProcess } from "./runtime/LocalProcess.ts"
 import type { LocalProcesses } from "./runtime/LocalProcesses.ts"
@@ -12,26 +13,7 @@ import { Receiver } from "./runtime/Receiver.ts"
 import type { CallError } from "./SwormError.ts"
 import type { Transport } from "./Transport.ts"
 
-/** Where a name is, as the backend knows it. */
-export interface Location {
-  readonly section: SectionId
-  readonly epoch: number
-  /** Same as before: the process that was called lives on, and with it what it remembers of calls. */
-  readonly continuity: number
-}
-
-/** What dispatch asks of the backend. */
-export interface Directory {
-  /** What this node knows; no message. */
-  readonly find: (sworm: string, name: string) => Location | undefined
-  /**
-   * Looks further where `find` knows nothing: `"moving"` when the name is registered, or may be, but nobody can be
-   * called for it just now; `undefined` only when it is not registered.
-   */
-  readonly locate: (sworm: string, name: string) => Effect.Effect<Location | "moving" | undefined>
-  /** Done at the next change of the name. */
-  readonly changed: (sworm: string, name: string) => Effect.Effect<void>
-}
+export type { Directory, Location } from "./runtime/Directory.ts"
 
 export interface CallOptions {
   /** Default 5 seconds. */

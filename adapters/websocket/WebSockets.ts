@@ -5,8 +5,8 @@ import type { Node } from "../../src/Node.ts"
 import { TransportError } from "../../src/SwormError.ts"
 import type { Lane, Peer, Transport, TransportEvents } from "../../src/Transport.ts"
 import { formatAddress, parseAddress } from "./address.ts"
-import { Connection, unpack } from "./connection.ts"
-import { type Hello, isProof, makeHello, MAX_HELLO_BYTES, prove, readHello, refuses } from "./handshake.ts"
+import { Connection, toBuffer, unpack } from "./connection.ts"
+import { greeting, type Hello, isProof, makeHello, parsePair, prove, readHello, refuses } from "./handshake.ts"
 import { maxPayload } from "./server.ts"
 
 export interface Limits {
@@ -387,24 +387,6 @@ export class WebSockets implements Transport {
       Metric.update(Metric.withAttributes(rejected, { kind }), 1),
       log ? Effect.logWarning(`Refused a peer: ${detail}`) : Effect.void
     ))
-  }
-}
-
-const toBuffer = (data: unknown): Buffer =>
-  Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as ArrayBuffer)
-
-/** The text of a greeting; empty for anything that is too long to be one. */
-const greeting = (data: unknown): string => {
-  const bytes = typeof data === "string" ? Buffer.from(data) : toBuffer(data)
-  return bytes.byteLength > MAX_HELLO_BYTES ? "" : bytes.toString("utf8")
-}
-
-const parsePair = (text: string): readonly [string, unknown] => {
-  try {
-    const pair: unknown = JSON.parse(text)
-    return Array.isArray(pair) && typeof pair[0] === "string" ? [pair[0], pair[1]] : ["", undefined]
-  } catch {
-    return ["", undefined]
   }
 }
 

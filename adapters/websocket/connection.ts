@@ -99,3 +99,7 @@ export const unpack = (message: Buffer, take: (channel: number, body: Uint8Array
     at = end
   }
 }
+
+/** What a socket hands on, as one buffer. */
+export const toBuffer = (data: unknown): Buffer =>
+  Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as ArrayBuffer)

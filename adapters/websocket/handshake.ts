@@ -16,9 +16,10 @@ import { HASH_ID } from "../../src/protocol/hash.ts"
 import { isNodeId } from "../../src/Node.ts"
 import { PROTOCOL_VERSION } from "../../src/protocol/wire.ts"
 import type { Peer } from "../../src/Transport.ts"
+import { toBuffer } from "./connection.ts"
 
 /** A greeting longer than this is not one. */
-export const MAX_HELLO_BYTES = 4096
+const MAX_HELLO_BYTES = 4096
 
 export interface Hello {
   readonly version: number
@@ -88,3 +89,19 @@ const fields = (hello: Hello): ReadonlyArray<unknown> => [
   hello.address,
   hello.nonce
 ]
+
+/** The text of a greeting; empty for anything that is too long to be one. */
+export const greeting = (data: unknown): string => {
+  const bytes = typeof data === "string" ? Buffer.from(data) : toBuffer(data)
+  return bytes.byteLength > MAX_HELLO_BYTES ? "" : bytes.toString("utf8")
+}
+
+/** The acceptor's greeting with its proof. */
+export const parsePair = (text: string): readonly [string, unknown] => {
+  try {
+    const pair: unknown = JSON.parse(text)
+    return Array.isArray(pair) && typeof pair[0] === "string" ? [pair[0], pair[1]] : ["", undefined]
+  } catch {
+    return ["", undefined]
+  }
+}

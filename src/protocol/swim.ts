@@ -9,23 +9,10 @@
  * - What this node finds out is told to everyone at once; what it hears is passed on with its pings.
  */
 import { hash32 } from "./hash.ts"
+import { isGone, type Member, overrides, type Update } from "./members.ts"
 
-export type Status = "alive" | "leaving" | "suspect" | "dead" | "left"
-
-export interface Member {
-  readonly id: string
-  readonly boot: number
-  readonly incarnation: number
-  readonly status: Status
-  /** Where it listens; empty when it can only be reached through a connection that it opened. */
-  readonly address: string
-  readonly synced: boolean
-  readonly labels: Readonly<Record<string, string>>
-  /** Hash of the id, for rendezvous. Made here, never sent. */
-  readonly hash: number
-}
-
-export type Update = Omit<Member, "hash">
+export { isGone, overrides } from "./members.ts"
+export type { Member, Status, Update } from "./members.ts"
 
 export type SwimMessage =
   | { readonly _tag: "Ping"; readonly seq: number; readonly updates: ReadonlyArray<Update> }
@@ -79,18 +66,6 @@ interface Suspicion {
 const MAX_FORGOTTEN = 4096
 /** All that is known is exchanged with one member every so many probes. */
 const STATE_EVERY = 8
-
-const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
-
-export const isGone = (status: Status): boolean => status === "dead" || status === "left"
-
-/** Does `b` say something newer about a member than `a`? */
-export const overrides = (b: Update, a: Update): boolean =>
-  b.boot !== a.boot
-    ? b.boot > a.boot
-    : b.incarnation !== a.incarnation
-    ? b.incarnation > a.incarnation
-    : RANK[b.status] > RANK[a.status]
 
 export class Swim {
   #self: Member

@@ -3,7 +3,6 @@
  * number through every attempt, so that whoever has the process executes it at most once (PROTOCOL H21).
  */
 import { Effect, Exit } from "effect"
-import type { Directory, Location } from "../Dispatch.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
@@ -11,6 +10,7 @@ import { Channel } from "../protocol/wire.ts"
 import { CallError, type CallFailure } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
 import { CALL, CALL_ERROR, CANCEL, CAST, type Forwarded, MAX_HOPS, type Reply, SUCCESS } from "./callFrames.ts"
+import type { Directory, Location } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"

@@ -1,6 +1,5 @@
 /** The holder's side of calls from other nodes: each is executed at most once, and answered to whoever called. */
 import { Effect, Exit, Metric } from "effect"
-import type { Directory } from "../Dispatch.ts"
 import { CallTable } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
@@ -20,6 +19,7 @@ import {
   type Reply,
   SUCCESS
 } from "./callFrames.ts"
+import type { Directory } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"

@@ -20,11 +20,14 @@ export const conformance = (
     for (const group of groups) {
       describe(group, () => {
         for (const one of Conformance.cases.filter((one) => one.group === group)) {
-          const skipped = Conformance.skipReason(one, missing)
-          const run = () => Effect.scoped(Effect.flatMap(harness, (started) => one.effect(started)))
-          if (skipped !== undefined) it.live.skip(`${one.name} (${skipped})`, run)
-          else if (one.slow && !runsSlow) it.live.skip(`${one.name} (slow: set SWORM_SLOW)`, run)
-          else it.live(one.name, run, caseTimeout_ms)
+          const reason = Conformance.skipReason(one, missing) ??
+            (one.slow && !runsSlow ? "slow: set SWORM_SLOW" : undefined)
+          const name = reason === undefined ? one.name : `${one.name} (${reason})`
+          it.live.skipIf(reason !== undefined)(
+            name,
+            () => Effect.scoped(Effect.flatMap(harness, (started) => one.effect(started))),
+            caseTimeout_ms
+          )
         }
       })
     }

@@ -695,20 +695,6 @@ describe("decide R6: moves", () => {
       decision: undefined
     },
     {
-      name: "[H7] a live copy that isn't its source has overtaken it: it closes, its source has the state",
-      entries: { [self]: target, "1/a": entry(claim(4, [r1])), "1/b": entry(claim(6, [r2])) },
-      running: "prepared",
-      from: "1/a",
-      decision: { _tag: "Close" }
-    },
-    {
-      name: "[H7] likewise while it doesn't know its source's claim: that is no proof that it has let go",
-      entries: { [self]: target, "1/b": entry(claim(6, [r2])) },
-      running: "prepared",
-      from: "1/a",
-      decision: { _tag: "Close" }
-    },
-    {
       name: "[H7] the source, frozen and no longer moving it, goes on above the prepared copy",
       entries: { [self]: entry(claim(4, [r1])), "1/b": target },
       running: "frozen",

@@ -324,9 +324,9 @@ describe("a node that falls silent", () => {
       return alone(a, 10_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined) ?? Infinity
     }
     const after = [0, 1, 2, 3].map(deathAfter)
-    assert.isAtMost(after[0]!, config.suspicionMaxMs + 2 * TICK_MS)
-    assert.isAtLeast(after[0]!, config.suspicionMaxMs)
-    assert.isTrue(after[1]! < after[0]! && after[2]! < after[1]! && after[3]! <= after[2]!, `${after}`)
+    assert.strictEqual(after[0], Infinity, "[H19] the word of one is no proof")
+    assert.isBelow(after[1]!, config.suspicionMaxMs)
+    assert.isTrue(after[2]! < after[1]! && after[3]! <= after[2]!, `${after}`)
     assert.isAtLeast(after[3]!, config.suspicionMinMs)
   })
 
@@ -334,8 +334,19 @@ describe("a node that falls silent", () => {
     const a = deaf()
     a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d"].map((id) => update(id)), answer: true }, 0)
     for (let i = 0; i < 5; i++) a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
-    const died = alone(a, 10_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined)
-    assert.isAtLeast(died!, config.suspicionMaxMs)
+    const died = alone(a, 60_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined)
+    assert.isUndefined(died)
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+  })
+
+  it("[H19] one observer's word and this node's own failed probe are two", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d"].map((id) => update(id)), answer: true }, 0)
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+    const died = alone(a, 60_000, (now) => isGone(a.members.get("x")!.status) ? now : undefined)
+    assert.isAtLeast(died!, config.suspicionMinMs)
+    // it takes a probe of its own: one a period, of four
+    assert.isAtMost(died!, config.suspicionMaxMs + 5 * config.probeIntervalMs)
   })
 })
 
@@ -375,6 +386,64 @@ describe("a second observer", () => {
     a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
     const died = alone(a, 60_000, (now) => a.members.get("x")!.status === "dead" ? now : undefined)
     assert.isAtMost(died!, config.suspicionMaxMs + 4 * config.probeIntervalMs)
+  })
+
+  /** Answers every ping that these outputs send, as the members themselves would; `but` never does. */
+  const answerPings = (swim: Swim, outputs: ReadonlyArray<SwimOutput>, now: number, but?: string): void => {
+    for (const output of outputs) {
+      if (output._tag !== "Send" || output.message._tag !== "Ping" || output.to === but) continue
+      answerPings(swim, swim.receive(output.to, { _tag: "Ack", seq: output.message.seq, updates: [] }, now), now, but)
+    }
+  }
+
+  it("[H19] is needed beside another's word: what answers this node's own pings isn't dead by hearsay", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b"), update("x")], answer: true }, 0)
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+    for (let now = 0; now < 60_000; now += TICK_MS) {
+      answerPings(a, a.tick(now), now)
+      assert.notStrictEqual(a.members.get("x")!.status, "dead", `${now}`)
+    }
+  })
+
+  it("[H19] is needed again when the suspected member answers: this node's own failed probe counts no more", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "State", updates: [update("b"), update("x")], answer: true }, 0)
+    let now = 0
+    for (; a.members.get("x")!.status !== "suspect"; now += TICK_MS) answerPings(a, a.tick(now), now, "x")
+    assert.isBelow(now, 4 * config.probeIntervalMs)
+    const suspected = now
+    // x answers again, not knowing yet that it is suspected; then b says that it finds x silent, and x does answer a
+    for (; now < suspected + 5000; now += TICK_MS) answerPings(a, a.tick(now), now)
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, now)
+    for (; now < 60_000; now += TICK_MS) {
+      answerPings(a, a.tick(now), now)
+      assert.strictEqual(a.members.get("x")!.status, "suspect", `${now}`)
+    }
+    // with x silent to a as well, they are two again
+    const silent = now
+    for (; now < silent + 20_000; now += TICK_MS) answerPings(a, a.tick(now), now, "x")
+    assert.strictEqual(a.members.get("x")!.status, "dead")
+  })
+
+  it("[H19] is none that speaks of a suspicion refuted since, of another boot, or of none", () => {
+    const diesAt = (...late: ReadonlyArray<Partial<Update>>): number => {
+      const a = deaf()
+      const members = [update("b"), update("c"), update("d"), update("x", { boot: 2, incarnation: 5 })]
+      a.receive("b", { _tag: "State", updates: members, answer: true }, 0)
+      for (const from of ["b", "d"]) {
+        const suspect = update("x", { status: "suspect", boot: 2, incarnation: 5 })
+        a.receive(from, { _tag: "Gossip", updates: [suspect] }, 0)
+      }
+      for (const change of late) a.receive("c", { _tag: "Gossip", updates: [update("x", { boot: 2, ...change })] }, 0)
+      return alone(a, 20_000, (now) => a.members.get("x")!.status === "dead" ? now : undefined) ?? Infinity
+    }
+    const alonePair = diesAt()
+    assert.isBelow(alonePair, config.suspicionMaxMs)
+    assert.strictEqual(diesAt({ status: "suspect", incarnation: 4 }), alonePair, "refuted since")
+    assert.strictEqual(diesAt({ status: "suspect", incarnation: 9, boot: 1 }), alonePair, "an earlier boot")
+    assert.strictEqual(diesAt({ status: "alive", incarnation: 5 }), alonePair, "no suspicion")
+    assert.isBelow(diesAt({ status: "suspect", incarnation: 5 }), alonePair, "the one that stands")
   })
 
   const cuts: ReadonlyArray<readonly [string, (from: string, to: string) => Link]> = [
@@ -520,10 +589,10 @@ describe("a node that was only thought dead", () => {
     cluster.until("alive everywhere", () => cluster.allAlive(), 10_000)
   })
 
-  const told: ReadonlyArray<readonly [string, Partial<Update>, incarnation: number, deaths: number | undefined]> = [
+  const told: ReadonlyArray<readonly [string, Partial<Update>, incarnation: number, deaths: number]> = [
     ["dead at its incarnation", { status: "dead", incarnation: 3 }, 4, 1],
     ["dead at a higher one", { status: "dead", incarnation: 7 }, 8, 1],
-    ["dead at a lower one, refuted already", { status: "dead", incarnation: 2 }, 3, undefined],
+    ["dead at a lower one, refuted already", { status: "dead", incarnation: 2 }, 3, 1],
     ["left, which it never said", { status: "left", incarnation: 3 }, 4, 1],
     ["suspect at its incarnation", { status: "suspect", incarnation: 3 }, 4, 0],
     ["suspect at a lower one", { status: "suspect", incarnation: 2 }, 3, 0],
@@ -543,7 +612,7 @@ describe("a node that was only thought dead", () => {
         : { _tag: tag, seq: 99, updates }
       const outputs = a.receive("b", message, 0)
       assert.deepStrictEqual([a.self.status, a.self.boot, a.self.incarnation], ["alive", 5, incarnation])
-      if (deaths !== undefined) assert.strictEqual(a.deaths, deaths)
+      assert.strictEqual(a.deaths, deaths)
       const loud = outputs.some((output) =>
         output._tag === "Send" && output.to === "b" && output.message._tag === "Gossip"
       )
@@ -560,6 +629,23 @@ describe("a node that was only thought dead", () => {
     a.receive("b", { _tag: "Gossip", updates: [update("a", { status: "dead", incarnation: 1 })] }, 0)
     assert.strictEqual(a.deaths, 2)
     assert.strictEqual(a.self.incarnation, 2)
+  })
+
+  it("[R14] counts a death that it hears of only after it has refuted the suspicion: others may have believed it", () => {
+    const b = make("b")
+    b.receive("a", { _tag: "Gossip", updates: [update("b", { status: "suspect" })] }, 0)
+    assert.deepStrictEqual([b.self.incarnation, b.deaths], [1, 0])
+    const outputs = b.receive("a", { _tag: "Gossip", updates: [update("b", { status: "dead" })] }, 0)
+    assert.deepStrictEqual([b.self.incarnation, b.deaths], [1, 1], "and needs no further word: it is louder already")
+    assert.deepStrictEqual(outputs, [])
+    b.receive("c", { _tag: "Ping", seq: 1, updates: [update("b", { status: "dead" })] }, 0)
+    assert.strictEqual(b.deaths, 1, "the same death")
+    b.receive("c", { _tag: "Gossip", updates: [update("b", { status: "dead", boot: 0, incarnation: 7 })] }, 0)
+    assert.strictEqual(b.deaths, 1, "another run's")
+    b.receive("c", { _tag: "Gossip", updates: [update("b", { status: "dead", incarnation: 1 })] }, 0)
+    assert.deepStrictEqual([b.self.incarnation, b.deaths], [2, 2], "another death")
+    b.receive("c", { _tag: "Gossip", updates: [update("b", { status: "dead" })] }, 0)
+    assert.strictEqual(b.deaths, 2, "an older one, late")
   })
 
   it("keeps leaving when it refutes", () => {
@@ -673,24 +759,72 @@ describe("a node that was held up itself", () => {
   })
 })
 
-describe("messages", () => {
-  it.each(seeds)("seed %i: at rest the pings carry nothing, and there is one probe a node and period", (seed) => {
-    const cluster = formed(seed, ...five)
-    cluster.run(30_000)
-    const before = cluster.sent.length
-    const since = cluster.now
-    cluster.run(10_000)
-    const sent = cluster.sent.slice(before).map(([, , , message]) => message)
-    const periods = (cluster.now - since) / config.probeIntervalMs
-    const pings = sent.filter(({ _tag }) => _tag === "Ping").length
-    assert.isAtMost(pings, five.length * (periods + 1))
-    assert.isAtLeast(pings, five.length * periods * 0.7)
-    assert.isAtMost(sent.length, 2 * pings + five.length)
-    for (const message of sent) {
-      assert.include(["Ping", "Ack"], message._tag)
-      assert.deepStrictEqual("updates" in message && message.updates, [])
+describe("a node whose tick comes late", () => {
+  /** Ticks in time until `last`, then the one at `late`: what a member says to that whose answer waits behind it. */
+  const heldUp = (last: number, late: number): { readonly a: Swim; readonly out: ReadonlyArray<SwimOutput> } => {
+    const a = make("a")
+    a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
+    const pings = a.tick(0).filter((output) => output._tag === "Send" && output.message._tag === "Ping")
+    assert.deepStrictEqual(pings.map((output) => output._tag === "Send" && output.to), ["x"])
+    for (let now = TICK_MS; now <= last; now += TICK_MS) a.tick(now)
+    return { a, out: a.tick(late) }
+  }
+
+  // a probe is given up after 600 ms: the answer came at 460, and waits
+  it.each([450 + config.probeTimeoutMs + 1, 1000, 10_000])(
+    "moves its deadlines by all of the lag: a tick at %i instead of 600 suspects nobody",
+    (late) => {
+      const { a, out } = heldUp(450, late)
+      assert.deepStrictEqual(out.filter(({ _tag }) => _tag === "Changed"), [])
+      for (let seq = 1; seq < 10; seq++) a.receive("x", { _tag: "Ack", seq, updates: [] }, late)
+      a.tick(late + TICK_MS)
+      assert.strictEqual(a.members.get("x")!.status, "alive")
+      // the deadline has moved, and not for ever
+      for (let now = late + TICK_MS; now < late + 3000; now += TICK_MS) a.tick(now)
+      assert.notStrictEqual(a.members.get("x")!.status, "alive")
     }
+  )
+
+  it("by as much, no more: the probe ends as far behind the late tick as it was ahead of the one before", () => {
+    const { a } = heldUp(450, 10_000)
+    // 150 ms were left at 450
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+    a.tick(10_000 + TICK_MS - 1)
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+    a.tick(10_000 + TICK_MS)
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
   })
+
+  it("but not for a tick that is a little late", () => {
+    const { a } = heldUp(450, 450 + config.probeTimeoutMs)
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+  })
+})
+
+describe("messages", () => {
+  it.each(seeds)(
+    "seed %i: at rest the pings carry nothing; one probe a node and period, all that is known each eighth",
+    (seed) => {
+      const cluster = formed(seed, ...five)
+      cluster.run(30_000)
+      const before = cluster.sent.length
+      const since = cluster.now
+      cluster.run(10_000)
+      const sent = cluster.sent.slice(before).map(([, , , message]) => message)
+      const periods = (cluster.now - since) / config.probeIntervalMs
+      const pings = sent.filter(({ _tag }) => _tag === "Ping").length
+      assert.isAtMost(pings, five.length * (periods + 1))
+      assert.isAtLeast(pings, five.length * periods * 0.7)
+      const states = sent.filter((message) => message._tag === "State" && !message.answer).length
+      assert.isAtMost(states, five.length * (periods / 8 + 1))
+      assert.isAtLeast(states, five.length * Math.floor(periods / 8))
+      assert.isAtMost(sent.length, 2 * (pings + states) + five.length)
+      for (const message of sent) {
+        assert.include(["Ping", "Ack", "State"], message._tag)
+        assert.strictEqual("updates" in message && message.updates.length, message._tag === "State" ? five.length : 0)
+      }
+    }
+  )
 
   it("probes everyone within two rounds, in no fixed order", () => {
     const cluster = formed(1, ...five)
@@ -811,19 +945,78 @@ describe("messages", () => {
     }
   })
 
-  it("[H19] another's refused connection alone is no death", () => {
+  /** `a`, which knows b, c and x, probes x: the number of its ping. */
+  const probing = (): { readonly a: Swim; readonly seq: number } => {
     const a = make("a")
-    a.receive("b", { _tag: "State", updates: [update("b"), update("x")], answer: true }, 0)
+    a.receive("b", { _tag: "State", updates: [update("b"), update("c"), update("x")], answer: true }, 0)
     const [ping] = a.linkDown("x", 0)
     assert.isTrue(ping?._tag === "Send" && ping.to === "x" && ping.message._tag === "Ping")
-    const seq = ((ping as SwimOutput & { _tag: "Send" }).message as SwimMessage & { _tag: "Ping" }).seq
-    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20)
-    assert.strictEqual(a.members.get("x")!.status, "alive")
-    assert.deepStrictEqual(a.dialFailed("x", true, 30), [
-      { _tag: "Send", to: "b", message: { _tag: "PingReq", seq, target: "x" } }
+    return { a, seq: ((ping as SwimOutput & { _tag: "Send" }).message as SwimMessage & { _tag: "Ping" }).seq }
+  }
+  const sends = (outputs: ReadonlyArray<SwimOutput>): ReadonlyArray<SwimOutput> =>
+    outputs.filter(({ _tag }) => _tag === "Send")
+
+  it("[H19] this node's refused connection alone is no death: another is asked, and sees the same", () => {
+    const { a, seq } = probing()
+    const asked = a.dialFailed("x", true, 10)
+    assert.sameDeepMembers([...asked], [
+      { _tag: "Send", to: "b", message: { _tag: "PingReq", seq, target: "x" } },
+      { _tag: "Send", to: "c", message: { _tag: "PingReq", seq, target: "x" } }
     ])
-    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 40)
+    assert.deepStrictEqual(a.dialFailed("x", true, 15), [], "its own word again is no second one")
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20)
     assert.strictEqual(a.members.get("x")!.status, "dead")
+  })
+
+  it("[H19] another's refused connection alone is no death: this node dials again at once, and sees the same", () => {
+    const { a, seq } = probing()
+    assert.deepStrictEqual(a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20), [
+      { _tag: "Send", to: "x", message: { _tag: "Ping", seq, updates: [] } }
+    ])
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+    const outputs = a.dialFailed("x", true, 30)
+    assert.strictEqual(a.members.get("x")!.status, "dead", "and waits for nobody else")
+    assert.isTrue(sends(outputs).every((output) => output._tag === "Send" && output.message._tag === "Gossip"))
+  })
+
+  it("[H19] another's refused connection: this node's own ping arrives, and that is that", () => {
+    const { a, seq } = probing()
+    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20)
+    assert.deepStrictEqual(a.receive("c", { _tag: "Nack", seq, outcome: "refused" }, 25), [], "once is enough")
+    a.receive("x", { _tag: "Ack", seq, updates: [] }, 30)
+    assert.deepStrictEqual(a.dialFailed("x", true, 40), [], "no probe, no finding")
+    assert.strictEqual(a.members.get("x")!.status, "alive")
+  })
+
+  it("[H19] another's refused connection, this node's own ping silent: suspected, not dead", () => {
+    const { a, seq } = probing()
+    a.receive("b", { _tag: "Nack", seq, outcome: "refused" }, 20)
+    assert.strictEqual(alone(a, 700, (now) => a.members.get("x")!.status === "dead" ? now : undefined), undefined)
+    assert.strictEqual(a.members.get("x")!.status, "suspect")
+  })
+
+  it("asked about itself it answers for itself, and pings nobody", () => {
+    const a = make("a")
+    assert.deepStrictEqual(a.receive("b", { _tag: "PingReq", seq: 7, target: "a" }, 0), [
+      { _tag: "Send", to: "b", message: { _tag: "Nack", seq: 7, outcome: "answered" } }
+    ])
+    assert.deepStrictEqual(a.dialFailed("a", true, 10), [])
+  })
+
+  it.each(["dead", "left"] as const)("asked about a member that is %s it sends nothing, then or later", (status) => {
+    const a = make("a")
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status })] }, 0)
+    assert.deepStrictEqual(a.receive("b", { _tag: "PingReq", seq: 7, target: "x" }, 0), [])
+    assert.deepStrictEqual(a.dialFailed("x", true, 10), [])
+    for (let now = 0; now < 3000; now += TICK_MS) assert.deepStrictEqual(a.tick(now), [])
+  })
+
+  it("asked about a suspected member it looks", () => {
+    const a = make("a")
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { status: "suspect" })] }, 0)
+    const [ping] = a.receive("b", { _tag: "PingReq", seq: 7, target: "x" }, 0)
+    assert.isTrue(ping?._tag === "Send" && ping.to === "x" && ping.message._tag === "Ping")
   })
 
   it("[H19] asks another before it believes a suspicion of nobody in particular", () => {
@@ -872,5 +1065,62 @@ describe("forgetting", () => {
     assert.deepStrictEqual(known(), ["a", "b", "x", "y", "z"])
     swim.tick(10_000)
     assert.deepStrictEqual(known(), ["a", "b", "z"], "z was dead, but is alive again")
+  })
+
+  /** A node that has forgotten x, boot 2, dead at incarnation 3. */
+  const forgetful = (): Swim => {
+    const a = new Swim(update("a"), { ...config, forgetAfterMs: 1000 }, seededRandom(1))
+    a.receive("b", { _tag: "Gossip", updates: [update("x", { boot: 2, incarnation: 3, status: "dead" })] }, 0)
+    a.tick(999)
+    assert.isTrue(a.members.has("x"))
+    a.tick(1000)
+    assert.isFalse(a.members.has("x"))
+    return a
+  }
+
+  const old: ReadonlyArray<readonly [string, Partial<Update>]> = [
+    ["alive before", { boot: 2, incarnation: 2 }],
+    ["suspect then", { boot: 2, incarnation: 3, status: "suspect" }],
+    ["dead then", { boot: 2, incarnation: 3, status: "dead" }],
+    ["alive as an earlier boot", { boot: 1, incarnation: 9 }],
+    ["left as an earlier boot", { boot: 1, incarnation: 9, status: "left" }]
+  ]
+  it.each(old)("[H24] a forgotten member doesn't come back from old news: %s", (_, change) => {
+    for (const tag of ["State", "Gossip", "Ping"] as const) {
+      const a = forgetful()
+      const updates = [update("x", change)]
+      const message: SwimMessage = tag === "State"
+        ? { _tag: tag, updates, answer: true }
+        : tag === "Gossip"
+        ? { _tag: tag, updates }
+        : { _tag: tag, seq: 1, updates }
+      for (let i = 0; i < 2; i++) {
+        const outputs = a.receive("b", message, 1001)
+        assert.deepStrictEqual(outputs.filter(({ _tag }) => _tag === "Changed"), [])
+        assert.isFalse(a.members.has("x"))
+      }
+    }
+  })
+
+  const news: ReadonlyArray<readonly [string, Partial<Update>]> = [
+    ["it says otherwise, louder", { boot: 2, incarnation: 4 }],
+    ["its next boot", { boot: 3 }]
+  ]
+  it.each(news)("[H24] comes back with news: %s", (_, change) => {
+    const a = forgetful()
+    const changed = a.receive("x", { _tag: "State", updates: [update("x", change)], answer: true }, 1001)
+      .filter((output) => output._tag === "Changed")
+    assert.deepStrictEqual(changed.map(({ before, member }) => [before, member.id, member.status]), [
+      [undefined, "x", "alive"]
+    ])
+    a.tick(1002)
+    a.receive("x", { _tag: "Gossip", updates: [update("x", { ...change, status: "dead" })] }, 1100)
+    a.tick(1100)
+    assert.strictEqual(a.members.get("x")!.status, "dead")
+    for (let now = 1100; now <= 2100; now += TICK_MS) a.tick(now)
+    a.tick(2100)
+    assert.isFalse(a.members.has("x"), "forgotten again, with what was known last")
+    a.receive("b", { _tag: "State", updates: [update("x", change)], answer: true }, 2101)
+    assert.isFalse(a.members.has("x"))
   })
 })

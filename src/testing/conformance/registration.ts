@@ -6,7 +6,7 @@ import type { ProcessRef } from "../../SwormError.ts"
 import { check, equal, eventually, eventuallyEqual, fails, show } from "./check.ts"
 import { group, isOn, names, sameRef, seenBy, type TestCluster, type TestNode, whereis } from "./cluster.ts"
 import type { ConformanceCase } from "./Harness.ts"
-import { Counter, Hasty, Starter } from "./sworms.ts"
+import { Counter, Hasty, Sleeper, Starter } from "./sworms.ts"
 
 const define = group("registration")
 
@@ -270,12 +270,14 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     ([a, b]) =>
       Effect.gen(function* () {
         const slow = yield* Effect.forkChild(
-          a.workers.register("slow@b", Starter, { init: "slow", text: "700" }),
+          a.workers.register("slow@b", Sleeper, { millis: 1500 }),
           { startImmediately: true }
         )
-        for (let i = 0; i < 20; i++) {
-          for (const home of ["a", "b", "c"]) yield* a.workers.register(`quick-${i}@${home}`, Counter, { start: i })
-        }
+        const quick = ["a", "b", "c"].flatMap((home) => Array.from({ length: 20 }, (_, i) => `quick-${i}@${home}`))
+        yield* Effect.forEach(quick, (name) => a.workers.register(name, Counter, { start: 0 }), {
+          concurrency: "unbounded",
+          discard: true
+        })
         yield* equal(yield* whereis(b, "slow@b"), undefined, "whereis while its init runs")
         yield* equal(slow.pollUnsafe(), undefined, "the slow registration, after 60 others")
         yield* eventually(Effect.sync(() => slow.pollUnsafe()?._tag === "Success"), "the slow one is registered")

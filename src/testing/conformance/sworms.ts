@@ -71,13 +71,13 @@ export const Echo = Process.make("Echo", {
 
 /** Its `init` does what the args say. */
 export const Starter = Process.make("Starter", {
-  args: { init: Schema.Literals(["fail", "die", "slow", "join", "call", "register"]), text: Schema.String },
+  args: { init: Schema.Literals(["fail", "die", "join", "call", "register"]), text: Schema.String },
   state: Schema.String,
   startTimeout: "2 seconds",
   protocol: [Rpc.make("Get", { success: Schema.String })]
 })
 
-/** As Starter's "slow", with a start timeout that is shorter. */
+/** As Sleeper, with a start timeout that is short. */
 export const Hasty = Process.make("Hasty", {
   args: { millis: Schema.Int },
   state: Schema.Int,
@@ -85,10 +85,17 @@ export const Hasty = Process.make("Hasty", {
   protocol: [Rpc.make("Get", { success: Schema.Int })]
 })
 
+/** Takes its time to start. */
+export const Sleeper = Process.make("Sleeper", {
+  args: { millis: Schema.Int },
+  state: Schema.Int,
+  protocol: [Rpc.make("Get", { success: Schema.Int })]
+})
+
 export const counterTypes = [Counter, Permanent, Temporary, Limited, Narrow, Stateless] as const
 
 export class Workers extends Sworm.Service<Workers>()("conformance/Workers", {
-  processes: [...counterTypes, Journal, Echo, Starter, Hasty],
+  processes: [...counterTypes, Journal, Echo, Starter, Hasty, Sleeper],
   placement: steered
 }) {}
 
@@ -178,9 +185,6 @@ const starter = Workers.toLayer(Starter, {
           return yield* Effect.fail(`refused: ${text}`)
         case "die":
           return yield* Effect.die(new Error(text))
-        case "slow":
-          yield* Effect.sleep(Number(text))
-          return text
         case "join":
           yield* workers.join(text, name)
           return text
@@ -193,10 +197,11 @@ const starter = Workers.toLayer(Starter, {
   handlers: { Get: (_, { state }) => Ref.get(state) }
 })
 
-const hasty = Workers.toLayer(Hasty, {
-  init: ({ args: { millis } }) => Effect.as(Effect.sleep(millis), millis),
-  handlers: { Get: (_, { state }) => Ref.get(state) }
-})
+const sleeping = {
+  init: ({ args: { millis } }: { readonly args: { readonly millis: number } }) =>
+    Effect.as(Effect.sleep(millis), millis),
+  handlers: { Get: (_: void, { state }: Process.Self<number>) => Ref.get(state) }
+}
 
 /** Hosts Workers. */
 export const workersLayer = Workers.layer.pipe(Layer.provide([
@@ -209,7 +214,8 @@ export const workersLayer = Workers.layer.pipe(Layer.provide([
   journal,
   echo,
   starter,
-  hasty
+  Workers.toLayer(Hasty, sleeping),
+  Workers.toLayer(Sleeper, sleeping)
 ]))
 
 /** What a counter of Settled answers to messages that go through Workers doesn't matter: it has its own client. */

@@ -1,0 +1,30 @@
+/** Members of a cluster, and which of two reports about one is the newer. */
+
+export type Status = "alive" | "leaving" | "suspect" | "dead" | "left"
+
+export interface Member {
+  readonly id: string
+  readonly boot: number
+  readonly incarnation: number
+  readonly status: Status
+  /** Where it listens; empty when it can only be reached through a connection that it opened. */
+  readonly address: string
+  readonly synced: boolean
+  readonly labels: Readonly<Record<string, string>>
+  /** Hash of the id, for rendezvous. Made here, never sent. */
+  readonly hash: number
+}
+
+export type Update = Omit<Member, "hash">
+
+const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
+
+export const isGone = (status: Status): boolean => status === "dead" || status === "left"
+
+/** Does `b` say something newer about a member than `a`? */
+export const overrides = (b: Update, a: Update): boolean =>
+  b.boot !== a.boot
+    ? b.boot > a.boot
+    : b.incarnation !== a.incarnation
+    ? b.incarnation > a.incarnation
+    : RANK[b.status] > RANK[a.status]
