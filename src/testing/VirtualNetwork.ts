@@ -92,16 +92,19 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     const transmit = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
       if (loss > 0 && random() < loss) return
       // a copy, as a wire would make
-      const frame = body.slice()
+      link.queue.push([channel, body.slice()])
       if (options.delay === undefined) {
-        link.queue.push([channel, frame])
         if (link.queue.length === 1) queueMicrotask(() => drain(from, link))
         return
       }
       const { maxMs, minMs } = options.delay
       const now = clock.currentTimeMillisUnsafe()
       link.lastAt = Math.max(link.lastAt, now + minMs + random() * (maxMs - minMs))
-      later(link.lastAt - now, () => deliver(from, link, channel, frame))
+      // whichever timer fires first, the frame sent first arrives first
+      later(link.lastAt - now, () => {
+        const next = link.queue.shift()
+        if (next !== undefined) deliver(from, link, ...next)
+      })
     }
 
     const drain = (from: Station, link: Link): void => {
@@ -142,7 +145,7 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
       stations.delete(station.peer.address)
       const now = clock.currentTimeMillisUnsafe()
       for (const link of [...station.links.values()]) {
-        drain(station, link)
+        if (options.delay === undefined) drain(station, link)
         const end = (): void => {
           if (station.links.get(link.to.peer.id) === link) close(station, link.to)
         }
