@@ -74,9 +74,12 @@ export const make: (
 
   return {
     call: (sworm, name, message, payload, options) =>
-      Effect.withFiber((fiber) =>
-        caller.call(sworm, name, message, payload, fiber.getRef(CurrentProcess), timeoutMillis(options))
-      ),
+      Effect.withFiber((fiber) => {
+        const process = fiber.getRef(CurrentProcess)
+        // what a handler forks may call its own process: nobody waits in a circle
+        const from = process?.runsOn(fiber) === true ? process : undefined
+        return caller.call(sworm, name, message, payload, from, timeoutMillis(options))
+      }),
     cast: (sworm, name, message, payload) => caller.cast(sworm, name, message, payload, DEFAULT_TIMEOUT_MS),
     adopt: (process, forwarded) => {
       for (const message of forwarded) receiver.deliver(process, message)

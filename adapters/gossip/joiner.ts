@@ -21,7 +21,10 @@ export const join = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       while (true) {
         // a discovery must not fail; one that does must not keep the node from trying again
-        yield* Effect.catchCause(members.dial, (cause) => Effect.logWarning("Discovery failed, and is asked again", cause))
+        yield* Effect.catchCause(
+          members.dial,
+          (cause) => Effect.logWarning("Discovery failed, and is asked again", cause)
+        )
         looked = true
         yield* Effect.sleep(replication.synced ? options.redialIntervalMs : WARMING_REDIAL_MS)
       }

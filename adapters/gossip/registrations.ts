@@ -2,11 +2,12 @@
  * What happens to a registration once it is made: it is looked up, ended, put into groups (PROTOCOL R2, H26, H28).
  * Changes go to the holder of the claim, the only node that writes it.
  */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
 import { union } from "../../src/protocol/claims.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts } from "../../src/protocol/wire.ts"
+import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type InvalidInput, NotRegistered, type Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
@@ -14,6 +15,7 @@ import { sectionOf, type View } from "./membership.ts"
 import { Method } from "./requests.ts"
 
 const CHANGE_TIMEOUT_MS = 10_000
+const CLOSE_MS = 2000
 
 export class Registrations {
   readonly #core: Core
@@ -204,8 +206,15 @@ export class Registrations {
       if (process === undefined) return Effect.succeed(version)
       core.parts.processes.remove(process)
       core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
-      return Effect.as(process.close("Unregistered"), version)
+      return Effect.as(this.#close(process), version)
     })
+  }
+
+  /** Waits for the process's end, unless its own finalizers take long: they go on by themselves. */
+  #close(process: LocalProcess): Effect.Effect<void> {
+    const closed = Deferred.makeUnsafe<void>()
+    this.#core.parts.fork(Effect.andThen(process.close("Unregistered"), Deferred.succeed(closed, undefined)))
+    return Effect.timeoutOrElse(Deferred.await(closed), { duration: CLOSE_MS, orElse: () => Effect.void })
   }
 
   /** A name whose holder is gone, and that nobody can take over, is ended by its registrar. */

@@ -2,7 +2,7 @@
  * One process on this node: its state, its mailbox, and the message it is handling. An idle process is this record and
  * nothing else: no fiber waits for messages; a message that finds the process idle starts its handler at once.
  */
-import { Cause, Context, Effect, Exit, type Fiber, Ref, Schedule, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Ref, Schedule, Scope } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
 import type { SectionId } from "../protocol/ids.ts"
@@ -57,6 +57,7 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 // Replies run their caller, which may call again: beyond this depth they continue in a microtask, so that no chain of
 // calls, however long, overflows the stack.
 const MAX_DEPTH = 32
+const HANDLER_END_MS = 1000
 let depth = 0
 
 const callError = (process: LocalProcess, reason: CallError["reason"], detail: string): Exit.Exit<never, CallError> =>
@@ -82,6 +83,7 @@ export class LocalProcess implements Self<unknown> {
   #scope: Scope.Closeable | undefined
   #context: Context.Context<never> | undefined
   #current: Envelope | undefined
+  /** The handler's, from its first step on. */
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   #queue: Array<Envelope> | undefined
   #restarts: RestartWindow | undefined
@@ -120,6 +122,11 @@ export class LocalProcess implements Self<unknown> {
       this.#stopAfter = true
       if (this.#current === undefined) this.#pump()
     })
+  }
+
+  /** Is it the handler itself that runs on this fiber, not something it forked? */
+  runsOn(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return this.#fiber === fiber
   }
 
   get waiting(): number {
@@ -234,10 +241,12 @@ export class LocalProcess implements Self<unknown> {
     try {
       const effect = handler(envelope.payload, this)
       if (Exit.isExit(effect)) return this.#handled(envelope, effect)
-      const fiber = Effect.runForkWith(this.#context!)(effect)
+      const fiber = Effect.runForkWith(this.#context!)(Effect.withFiber((own) => {
+        this.#fiber = own
+        return effect
+      }))
       const exit = fiber.pollUnsafe()
       if (exit !== undefined) return this.#handled(envelope, exit)
-      this.#fiber = fiber
       if (envelope.from !== undefined) envelope.from.waitingFor = this
       fiber.addObserver((late) => this.#handledLater(envelope, late))
     } catch (defect) {
@@ -356,9 +365,15 @@ export class LocalProcess implements Self<unknown> {
     return Effect.suspend(() => {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
-      this.#fiber?.interruptUnsafe()
+      const fiber = this.#fiber
+      fiber?.interruptUnsafe()
       for (const envelope of this.takeWaiting()) envelope.answer(callError(this, "Stopped", reason))
-      return this.#closeResources(reason)
+      // what the handler holds is released before what the process holds; one that can't be interrupted is not waited for
+      const ended = fiber === undefined ? Effect.void : Effect.timeoutOrElse(Effect.asVoid(Fiber.await(fiber)), {
+        duration: HANDLER_END_MS,
+        orElse: () => Effect.void
+      })
+      return Effect.andThen(ended, this.#closeResources(reason))
     })
   }
 
