@@ -1,4 +1,4 @@
-/** What a person sees while the demo runs: a table that is drawn anew on a terminal, a line a second elsewhere. */
+/** What a person sees while the demo runs: a table drawn anew on a terminal; elsewhere a line a second and a phase. */
 import { Effect, type Scope } from "effect"
 import process from "node:process"
 
@@ -20,7 +20,7 @@ export const bar = (share: number, width = BAR): string => {
   return "█".repeat(full) + "░".repeat(width - full)
 }
 
-const draw = (progress: Progress): Array<string> => {
+const linesOf = (progress: Progress): Array<string> => {
   const { failed, moved, nodes, perSecond, phase, records, total } = progress
   const most = Math.max(1, ...nodes.map(({ processes }) => processes))
   return [
@@ -36,16 +36,25 @@ const draw = (progress: Progress): Array<string> => {
 export const show = (now: () => Progress): Effect.Effect<void, never, Scope.Scope> => {
   const live = process.stderr.isTTY === true && process.env["CI"] === undefined
   let drawn = 0
-  const step = Effect.sync(() => {
-    const lines = draw(now())
-    if (!live) return void process.stderr.write(lines.slice(0, 2).join(" · ") + "\n")
+  const redraw = (): void => {
+    const lines = linesOf(now())
     process.stderr.write(
       (drawn > 0 ? `\x1b[${drawn}A` : "") + lines.map((line) => `\x1b[2K${line}\n`).join("") + "\x1b[J"
     )
     drawn = lines.length
-  })
+  }
+  let saidPhase: string | undefined
+  let saidAt = 0
+  const say = (): void => {
+    const { phase } = now()
+    if (phase === saidPhase && performance.now() - saidAt < 1000) return
+    saidPhase = phase
+    saidAt = performance.now()
+    process.stderr.write(linesOf(now()).slice(0, 2).join(" · ") + "\n")
+  }
+  const step = Effect.sync(live ? redraw : say)
   return Effect.gen(function* () {
     yield* Effect.addFinalizer(() => step)
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(step, Effect.sleep(live ? 150 : 1000))))
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(step, Effect.sleep(live ? 150 : 50))))
   })
 }
