@@ -142,8 +142,11 @@ export type Handlers<State, Rpcs extends Rpc.Any, R> = {
 
 /** The services that a record of handlers needs. */
 export type HandlersServices<H> = {
-  [K in keyof H]: H[K] extends (...args: never) => Effect.Effect<infer _A, infer _E, infer R> ? R : never
+  [K in keyof H]: H[K] extends (...args: never) => infer A ? ServicesOf<A> : never
 }[keyof H]
+
+// distributes: a handler that only throws (`never`) needs nothing
+type ServicesOf<A> = A extends Effect.Effect<infer _A, infer _E, infer R> ? R : never
 
 /** What a process does. Bound to a sworm by its `toLayer`. */
 export interface Implementation<Args, State, H, EI, RI> {

@@ -57,8 +57,13 @@ export class Caretaker {
     this.#dirty.clear()
     for (const slot of slots) {
       if (this.#core.isBusy(slot.sworm, slot.name)) continue
-      const decision = this.#decide(slot)
-      if (decision !== undefined) this.#perform(slot, decision)
+      try {
+        const decision = this.#decide(slot)
+        if (decision !== undefined) this.#perform(slot, decision)
+      } catch (error) {
+        // one name that can't be decided must not keep the others waiting
+        this.#core.warn(`cannot decide about "${slot.name}" of "${slot.sworm}": ${String(error)}`)
+      }
     }
   }
 

@@ -39,12 +39,15 @@ export interface CoreParts {
   readonly fork: (effect: Effect.Effect<unknown>) => void
 }
 
+const WARN_EVERY_MS = 5000
+
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`
 
 export class Core {
   readonly parts: CoreParts
   /** Names with an operation of this node under way; nothing is decided about them until it ends. */
   readonly #busy = new Set<string>()
+  #warnedAt = -Infinity
   /** Called when an operation on a name has ended. */
   onIdle: (sworm: string, name: string) => void = () => {}
   /** Things that run here and were registered by hand: who to tell when they lose their name. */
@@ -82,7 +85,13 @@ export class Core {
 
   /** Where placement wants a name to live now. */
   home(hosted: Hosted, name: string): Candidate | undefined {
-    return hosted.placement.pick(name, this.candidates(hosted.id))
+    try {
+      return hosted.placement.pick(name, this.candidates(hosted.id))
+    } catch (error) {
+      // it is the user's function: without its answer the name stays where it is
+      this.warn(`placement "${hosted.placement.name}" failed for "${name}": ${String(error)}`)
+      return undefined
+    }
   }
 
   /** Who serialises registrations of a name, in a given view. */
@@ -145,6 +154,14 @@ export class Core {
         Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
       )
     })
+  }
+
+  /** Logs a warning, at most one every few seconds. */
+  warn(text: string): void {
+    const now = this.parts.nowMs()
+    if (now - this.#warnedAt < WARN_EVERY_MS) return
+    this.#warnedAt = now
+    this.parts.fork(Effect.logWarning(text))
   }
 
   emit(event: SupervisorEvent): void {

@@ -104,6 +104,10 @@ export class Mover {
         duration: handoffTimeoutMs,
         orElse: () => Effect.fail(this.#failed(process, target, "the message at hand took too long"))
       }),
+      // its process type's own code may die: that is no reason to lose the process
+      Effect.catchDefect((defect) =>
+        Effect.fail(this.#failed(process, target, `beginHandoff died: ${String(defect)}`))
+      ),
       Effect.onError(() => Effect.sync(() => process.status === "frozen" && process.serve(process.epoch)))
     )
   }
@@ -337,16 +341,20 @@ export class Mover {
     const decoded = process.type.state.decode(encoded)
     if (decoded._tag === "Failure") return false
     const resolve = process.type.implementation?.resolveConflict
-    const takeTheirs = resolve === undefined && theirs.continuity < mine.continuity
     if (resolve !== undefined) {
-      const merged = Effect.runSyncExit(
-        Ref.update(process.state, (state) => resolve(state, decoded.value))
-      )
-      if (merged._tag === "Failure") return false
-    } else if (takeTheirs) {
-      Effect.runSync(Ref.set(process.state, decoded.value))
+      try {
+        const merged = resolve(Ref.getUnsafe(process.state), decoded.value)
+        Effect.runSync(Ref.set(process.state, merged))
+        return false
+      } catch (error) {
+        this.#core.warn(
+          `resolveConflict died for "${process.name}": the state with the longer life stays: ${String(error)}`
+        )
+      }
     }
-    return takeTheirs
+    if (theirs.continuity >= mine.continuity) return false
+    Effect.runSync(Ref.set(process.state, decoded.value))
+    return true
   }
 }
 

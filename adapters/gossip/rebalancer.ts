@@ -59,7 +59,12 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       yield* wanted.open
     }
   })
-  yield* Effect.forkScoped(Effect.forever(round))
+  yield* Effect.forkScoped(Effect.forever(
+    Effect.catchCause(
+      round,
+      (cause) => Effect.andThen(Effect.logWarning("A round of moves failed", cause), Effect.sleep(RETRY_MS))
+    )
+  ))
 
   const giveAway: Rebalancer["giveAway"] = (sworm) => {
     let total = 0

@@ -249,7 +249,10 @@ export class Registrar {
     const target = spec === undefined ? nodeOf(caller) : yield* this.#home(sworm, name)
     if (target === AGAIN) return AGAIN
     if (target === undefined) {
-      const detail = `no node hosts "${sworm}" now`
+      const hosts = core.candidates(sworm).length
+      const detail = hosts === 0
+        ? `no node hosts "${sworm}" now`
+        : `placement picks none of the ${hosts} nodes that host it`
       return yield* Effect.fail(new Unavailable({ operation: `register "${name}"`, detail }))
     }
     const epoch = core.nextEpoch(sworm, name)

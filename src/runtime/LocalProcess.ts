@@ -380,7 +380,9 @@ export class LocalProcess implements Self<unknown> {
   #closeResources(reason: StopReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       const stop = this.#scope === undefined ? undefined : this.type.implementation?.stop
-      const hook = stop === undefined ? Effect.void : Effect.ignoreCause(this.#provided(stop(reason, this)))
+      const hook = stop === undefined
+        ? Effect.void
+        : Effect.ignoreCause(this.#provided(Effect.suspend(() => stop(reason, this))))
       return Effect.andThen(hook, Effect.suspend(() => this.#closeScope(Exit.void)))
     })
   }
