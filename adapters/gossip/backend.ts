@@ -116,7 +116,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     caretaker.mayTakeOver = true
     caretaker.lookAtAll()
   }
-  yield* drive(transport, replication, caretaker, options.syncIntervalMs)
+  yield* drive(transport, replication, caretaker, options.syncIntervalMs, nowMs)
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
@@ -182,7 +182,8 @@ const drive = Effect.fnUntraced(function* (
   transport: Transport,
   replication: Replication,
   caretaker: Caretaker,
-  syncIntervalMs: number
+  syncIntervalMs: number,
+  nowMs: () => number
 ) {
   const endReceive = transport.receive(Channel.sync, (from, body) => replication.receive(from, body))
   const endEvents = transport.subscribe({
@@ -205,7 +206,7 @@ const drive = Effect.fnUntraced(function* (
       const peer = linked[turn++ % Math.max(1, linked.length)]
       if (peer !== undefined) replication.compareWith(peer)
       caretaker.lookAtReleased()
-      replication.sweep()
+      replication.sweep(nowMs())
     })
   )))
 })

@@ -110,12 +110,9 @@ export class Caretaker {
       case "Bury":
         return void core.writeTomb(sworm, name, decision)
       case "Renew": {
-        const claim: Claim = {
-          ...mine!,
-          mode: live(mine!),
-          epoch: decision.epoch,
-          registrations: decision.registrations
-        }
+        const { epoch, isStale, registrations } = decision
+        const continuity = isStale === true ? core.parts.stamps.next(core.parts.nowMs()) : mine!.continuity
+        const claim: Claim = { ...mine!, mode: live(mine!), epoch, registrations, continuity }
         core.writeClaim(sworm, name, claim)
         return serveAt(process, decision.epoch)
       }

@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function* (
     member: (other) => swim.members.get(other),
     everyone: () => [...swim.members.values()],
     isGone: (section) => {
-      const member = swim.members.get(nodeOf(section))
+      const member = swim.lastKnown(nodeOf(section))
       if (member === undefined) return false
       const sectionBoot = bootOf(section)
       return member.boot > sectionBoot || (member.boot === sectionBoot && isGone(member.status))

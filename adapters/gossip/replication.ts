@@ -35,6 +35,7 @@ export interface ReplicationView {
 
 const STORED_TIMEOUT_MS = 5000
 const PULL_MS = 100
+const SWEEP_AFTER_MS = 60_000
 
 export class Replication {
   readonly replica: Replica
@@ -50,6 +51,8 @@ export class Replication {
   readonly #peers = new Map<string, PeerState>()
   readonly #waiters = new Set<Waiter>()
   #flushing = false
+  /** What every member had seen at a time. */
+  #toSweep = { version: 0, sinceMs: 0 }
 
   constructor(own: SectionId, transport: Transport, view: ReplicationView, deltaBytes: number, onChange: OnChange) {
     this.replica = new Replica(own, onChange)
@@ -150,11 +153,16 @@ export class Replication {
     return this.#view.everyone().every((id) => (this.#peers.get(id)?.versions?.get(section) ?? 0) >= version)
   }
 
-  /** Forgets the marks of erased keys that every member has seen. */
-  sweep(): void {
+  /**
+   * Forgets the marks of erased keys that every member has seen for a while: a node that is being told of the cluster
+   * just now may have an older copy, and is not known here yet.
+   */
+  sweep(nowMs: number): void {
     const own = this.replica.own
     const seen = this.#view.everyone().map((id) => this.#peers.get(id)?.versions?.get(own) ?? 0)
-    this.replica.sweep(Math.min(this.replica.version(own), ...seen))
+    if (nowMs - this.#toSweep.sinceMs < SWEEP_AFTER_MS) return
+    this.replica.sweep(Math.min(this.#toSweep.version, ...seen))
+    this.#toSweep = { version: Math.min(this.replica.version(own), ...seen), sinceMs: nowMs }
   }
 
   // ---- peers

@@ -43,10 +43,12 @@ export class CallTable {
 
   /** A call arrives: the record of the same call if it is known, else it is noted as running and is to be executed. */
   receive(caller: SectionId, seq: number, process: string, deadlineMs: number): CallRecord | undefined {
-    const { calls, floor } = this.#caller(caller)
+    const record = this.#caller(caller)
+    const { calls, floor } = record
     const known = calls.get(seq)
     if (known !== undefined) return known
     if (seq < floor) return { _tag: "Settled" }
+    record.emptySinceMs = undefined
     calls.set(seq, { _tag: "Running", process, deadlineMs })
     return undefined
   }
@@ -67,7 +69,10 @@ export class CallTable {
   /** The caller has its answers to all calls below `floor`. Numbers rise, so old ones stand first in the map. */
   settleBelow(caller: SectionId, floor: number): void {
     const record = this.#caller(caller)
-    record.floor = Math.max(record.floor, floor)
+    if (floor > record.floor) {
+      record.floor = floor
+      record.emptySinceMs = undefined
+    }
     for (const [seq, call] of record.calls) {
       if (seq >= floor) break
       if (call._tag === "Answered") record.calls.delete(seq)

@@ -133,7 +133,13 @@ export type Decision =
   /** R4: an adopted process died with its owner: the home ends it for good. */
   | { readonly _tag: "Bury"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
   /** R4, R5: my live copy stays, at this epoch, with these registrations. */
-  | { readonly _tag: "Renew"; readonly epoch: number; readonly registrations: ReadonlyArray<string> }
+  | {
+    readonly _tag: "Renew"
+    readonly epoch: number
+    readonly registrations: ReadonlyArray<string>
+    /** The state has missed calls that were answered elsewhere: its life is not unbroken. */
+    readonly isStale?: boolean
+  }
   /** R6: the source of a move is gone or has released: my prepared copy serves. */
   | { readonly _tag: "GoLive" }
   /** R6: without a move under way, frozen, or below a copy that a move left prepared: serve at this epoch. */
@@ -161,21 +167,39 @@ export const decide = (view: NameView, own: NameEntry | undefined, standing: Sta
   if (top.section === self) {
     return running === "no" ? decideIdle(view, top, standing) : decideTop(view, top, standing)
   }
-  if (standing.isGone(top.section) || isOrphan(top, standing)) return decideGone(view, top, standing)
+  const released = top.claim.mode === "released"
+  if (released ? isOrphan(top, standing, mine) : standing.isGone(top.section)) return decideGone(view, top, standing)
   return mine === undefined ? undefined : decideBelow(view, top, mine, standing)
 }
 
 /**
- * A released claim on top is waiting for its successor's claim to arrive here, on another link; with no successor, or
- * a gone one, nobody goes on with it.
+ * A released claim on top, its holder gone or not, waits for its successor's claim to arrive here; with no successor, a
+ * gone one, or one that has nothing of it, nobody goes on with it.
  */
-const isOrphan = ({ claim: { mode, successor } }: Held, { isGone }: Standing): boolean =>
-  mode === "released" && (successor === undefined || isGone(successor))
+const isOrphan = (
+  { claim: { mode, successor } }: Held,
+  { isGone, self }: Standing,
+  mine: Claim | undefined
+): boolean =>
+  mode === "released" && (successor === undefined || isGone(successor) || (successor === self && mine === undefined))
 
-/** Has the source of a move let go of what is prepared here? Not knowing its claim is no proof of that. */
-const mayGoLive = ({ claims }: NameView, { isGone, preparedFrom }: Standing): boolean =>
-  preparedFrom === undefined || isGone(preparedFrom) ||
-  claims.find(({ section }) => section === preparedFrom)?.claim.mode === "released"
+const sourceOf = ({ claims }: NameView, { preparedFrom }: Standing): Claim | undefined =>
+  claims.find(({ section }) => section === preparedFrom)?.claim
+
+/** The source of a move stands above what was prepared: it took its offer back, and went on. */
+const isWithdrawn = (view: NameView, standing: Standing, prepared: Claim): boolean => {
+  const source = sourceOf(view, standing)
+  return source !== undefined && source.epoch > prepared.epoch && source.successor !== standing.self
+}
+
+/** Has the source of a move let go of what is prepared here, for here? Not knowing its claim is no proof of that. */
+const mayGoLive = (view: NameView, standing: Standing, prepared: Claim): boolean => {
+  const { isGone, preparedFrom, self } = standing
+  if (isWithdrawn(view, standing, prepared)) return false
+  if (preparedFrom === undefined || isGone(preparedFrom)) return true
+  const source = sourceOf(view, standing)
+  return source?.mode === "released" && (source.successor === undefined || source.successor === self)
+}
 
 /** The top claim's holder is gone, or has released it to nobody. */
 const decideGone = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
@@ -188,8 +212,11 @@ const decideGone = (view: NameView, top: Held, standing: Standing): Decision | u
   }
   const prepared = view.claims.find((held) => held.claim.mode === "prepared" && !isGone(held.section))
   if (prepared !== undefined) {
-    const mine = prepared.section === self && running === "prepared" && mayGoLive(view, standing)
-    return mine ? { _tag: "Renew", epoch, registrations } : undefined
+    if (prepared.section !== self || running !== "prepared") return undefined
+    // an offer taken back, by a source that is gone since: its state is older than what was lost, and better than none
+    const isStale = isWithdrawn(view, standing, prepared.claim)
+    if (isStale && isGone(standing.preparedFrom!)) return { _tag: "Renew", epoch, registrations, isStale }
+    return mayGoLive(view, standing, prepared.claim) ? { _tag: "Renew", epoch, registrations } : undefined
   }
   if (!isHome()) return undefined
   const from = view.claims.find(({ claim }) => claim.spec !== undefined)
@@ -203,7 +230,7 @@ const decideGone = (view: NameView, top: Held, standing: Standing): Decision | u
 const decideTop = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
   const { isGone, running, self } = standing
   const epoch = view.highestEpoch + 1
-  if (running === "prepared") return mayGoLive(view, standing) ? { _tag: "GoLive" } : undefined
+  if (running === "prepared") return mayGoLive(view, standing, top.claim) ? { _tag: "GoLive" } : undefined
   if (running === "frozen") return { _tag: "Resume", epoch }
   const lost = view.claims.filter(({ section }) => section !== self && isGone(section))
   const registrations = lost.length === 0 ? top.claim.registrations : registrationsOf([top, ...lost])
@@ -218,7 +245,7 @@ const decideTop = (view: NameView, top: Held, standing: Standing): Decision | un
 /** My own claim is the top one, but nothing runs here. */
 const decideIdle = (view: NameView, top: Held, standing: Standing): Decision | undefined => {
   const { isGone, isHome, self } = standing
-  if (top.claim.mode === "released" && !isOrphan(top, standing)) return undefined
+  if (top.claim.mode === "released" && !isOrphan(top, standing, top.claim)) return undefined
   const other = view.claims.find((held) =>
     held.section !== self && !isGone(held.section) && held.claim.mode !== "released"
   )
@@ -242,9 +269,14 @@ const decideBelow = (view: NameView, top: Held, mine: Claim, standing: Standing)
   const held = { section: self, claim: mine }
   const by = view.claims.find((other) => other.section !== self && !isGone(other.section) && supersedes(other, held))
   if (running === "prepared") {
+    if (isWithdrawn(view, standing, mine)) return { _tag: "Close" }
     // with its source gone it may be the only copy of the state: it is settled like any other
-    if (mayGoLive(view, standing)) return { _tag: "GoLive" }
-    return serves(top) || by !== undefined ? { _tag: "Close" } : undefined
+    if (mayGoLive(view, standing, mine)) {
+      if (serves(top)) return { _tag: "GoLive" }
+      return { _tag: "Renew", epoch: view.highestEpoch + 1, registrations: registrationsOf(view.claims) }
+    }
+    // a living source may have let go already, with the news of it under way: it releases, stands above, or dies
+    return by !== undefined && sourceOf(view, standing) === undefined ? { _tag: "Close" } : undefined
   }
   return by === undefined ? undefined : { _tag: "Erase", by }
 }

@@ -141,6 +141,7 @@ export class Swim {
   }
 
   receive(from: string, message: SwimMessage, now: number): Array<SwimOutput> {
+    if ("updates" in message) this.#answerForgotten(from, message.updates)
     switch (message._tag) {
       case "Ping":
         this.#learnAll(message.updates, now)
@@ -383,6 +384,20 @@ export class Swim {
     const isOld = update.incarnation < self.incarnation
     const isMine = update.incarnation === self.incarnation && update.status === self.status
     if (!isOld && !isMine) this.#restate({ ...self, incarnation: update.incarnation + 1 })
+  }
+
+  /** A member that was dead for long enough to be forgotten speaks: told of its death, it refutes it, and is back. */
+  #answerForgotten(from: string, updates: ReadonlyArray<Update>): void {
+    const last = this.#forgotten.get(from)
+    const own = last === undefined ? undefined : updates.find(({ id }) => id === from)
+    if (last !== undefined && own !== undefined && !overrides(own, last)) {
+      this.#send(from, { _tag: "Gossip", updates: [wire(last)] })
+    }
+  }
+
+  /** What is known of a member, forgotten ones included. */
+  lastKnown(id: string): Member | undefined {
+    return this.#members.get(id) ?? this.#forgotten.get(id)
   }
 
   #learn(update: Update, now: number): boolean {

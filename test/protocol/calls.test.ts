@@ -257,4 +257,15 @@ describe("CallTable", () => {
       for (const [key, times] of executed) assert.strictEqual(times, 1, key)
     }
   )
+
+  it("[H21] keeps the floor of a caller that is busy all the time", () => {
+    const table = new CallTable()
+    for (let now = 0, seq = 1; now <= 11 * 60_000; now += 1000, seq++) {
+      table.receive("1/a", seq, "p", now + 5000)
+      table.answer("1/a", seq, 1)
+      table.settleBelow("1/a", seq + 1)
+      table.expire(now)
+      assert.strictEqual(table.receive("1/a", seq, "p", now + 5000)?._tag, "Settled")
+    }
+  })
 })

@@ -450,7 +450,7 @@ describe("decide R4: the top claim's holder is gone", () => {
       gone: ["1/a"],
       from: "1/a",
       home: true,
-      decision: { _tag: "Renew", epoch: 5, registrations: [r1] }
+      decision: { _tag: "Renew", epoch: 5, registrations: [r1], isStale: true }
     },
     {
       name: "[H7] my prepared copy waits for a living source that it doesn't know, though the top one is gone",
@@ -674,11 +674,11 @@ describe("decide R6: moves", () => {
       decision: { _tag: "GoLive" }
     },
     {
-      name: "[H6] [H7] its source has released it to me: it serves below another's prepared copy",
+      name: "[H6] [H7] its source has released it to me: it serves, above another's prepared copy",
       entries: { [self]: target, "1/a": entry(released(4, [r1], self)), "1/b": entry(prepared(6, [r1])) },
       running: "prepared",
       from: "1/a",
-      decision: { _tag: "GoLive" }
+      decision: { _tag: "Renew", epoch: 7, registrations: [r1] }
     },
     {
       name: "[H7] the source moves it to another now: superseded by that prepared copy it closes",
@@ -982,7 +982,42 @@ describe("decide R8: released by a living holder, the record of orphans", () => 
       entries: { "1/a": entry(released(6, [r1], self)), [self]: entry(prepared(5, [r1])) },
       running: "prepared",
       from: "1/a",
-      decision: { _tag: "GoLive" }
+      decision: { _tag: "Renew", epoch: 7, registrations: [r1] }
+    }
+  ])
+})
+
+describe("decide R6: offers taken back, and news still under way", () => {
+  const moved = { "1/a": entry(released(6, [r1], "1/b")), "1/b": entry(claim(7, [r1])) }
+  check([
+    {
+      name: "[H7] the source resumed above my prepared copy and moved elsewhere: closes",
+      entries: { [self]: entry(prepared(5, [r1])), ...moved },
+      running: "prepared",
+      from: "1/a",
+      decision: { _tag: "Close" }
+    },
+    {
+      name: "[H7] the same, its source gone since: closes",
+      entries: { [self]: entry(prepared(5, [r1])), ...moved },
+      running: "prepared",
+      gone: ["1/a"],
+      from: "1/a",
+      decision: { _tag: "Close" }
+    },
+    {
+      name: "[H6] a living source that may have let go already: waits below another's live copy",
+      entries: { [self]: entry(prepared(5, [r1])), "1/a": entry(claim(4, [r1])), "1/b": entry(claim(6, [r2])) },
+      running: "prepared",
+      from: "1/a",
+      decision: undefined
+    },
+    {
+      name: "[H6] released to a living successor by a holder that is gone since: waits for the successor's claim",
+      entries: { "1/a": entry(released(4, [r1], "1/b")) },
+      gone: ["1/a"],
+      home: true,
+      decision: undefined
     }
   ])
 })
@@ -1184,7 +1219,8 @@ describe("decide, whatever is known", () => {
       )
       const { claim: { mode, successor }, section } = claims[0]!
       if (mode !== "released" || world.gone.has(section)) return
-      assert.isTrue(successor === undefined || world.gone.has(successor), "one that its successor goes on with")
+      const goesOn = successor !== undefined && !world.gone.has(successor) && successor !== self
+      assert.isFalse(goesOn, "one that its successor goes on with")
     },
     options
   )
