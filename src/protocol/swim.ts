@@ -144,11 +144,11 @@ export class Swim {
     if ("updates" in message) this.#answerForgotten(from, message.updates)
     switch (message._tag) {
       case "Ping":
-        this.#learnAll(message.updates, now)
+        this.#learnAll(from, message.updates, now)
         this.#send(from, { _tag: "Ack", seq: message.seq, updates: this.#gossipFor(from) })
         break
       case "Ack":
-        this.#learnAll(message.updates, now)
+        this.#learnAll(from, message.updates, now)
         this.#acked(message.seq, from)
         break
       case "PingReq":
@@ -158,11 +158,11 @@ export class Swim {
         this.#indirect(from, message.seq, message.outcome, now)
         break
       case "Gossip":
-        this.#learnAll(message.updates, now)
+        this.#learnAll(from, message.updates, now)
         for (const update of message.updates) if (this.#isPresent(update)) this.#confirm(update.id, from, now)
         break
       case "State":
-        this.#learnAll(message.updates, now)
+        this.#learnAll(from, message.updates, now)
         if (!message.answer) this.#send(from, this.#state(true))
         break
     }
@@ -365,15 +365,15 @@ export class Swim {
 
   // ---- what is known of whom
 
-  #learnAll(updates: ReadonlyArray<Update>, now: number): void {
+  #learnAll(from: string, updates: ReadonlyArray<Update>, now: number): void {
     for (const update of updates) {
-      if (update.id === this.#self.id) this.#hearOfSelf(update)
+      if (update.id === this.#self.id) this.#hearOfSelf(from, update)
       else if (this.#learn(update, now)) this.#rumours.set(update.id, 0)
     }
   }
 
   /** R14: told that this very run is suspect or dead, it says otherwise, louder. */
-  #hearOfSelf(update: Update): void {
+  #hearOfSelf(from: string, update: Update): void {
     const self = this.#self
     if (update.boot !== self.boot || self.status === "left") return
     if (isGone(update.status) && update.incarnation > this.#lastDeath) {
@@ -383,7 +383,13 @@ export class Swim {
     }
     const isOld = update.incarnation < self.incarnation
     const isMine = update.incarnation === self.incarnation && update.status === self.status
-    if (!isOld && !isMine) this.#restate({ ...self, incarnation: update.incarnation + 1 })
+    if (isOld || isMine) return
+    this.#restate({ ...self, incarnation: update.incarnation + 1 })
+    // who says so may not be a member here (any more), and must hear it all the same
+    const teller = this.#members.get(from)
+    if (teller === undefined || isGone(teller.status)) {
+      this.#send(from, { _tag: "Gossip", updates: [wire(this.#self)] })
+    }
   }
 
   /** A member that was dead for long enough to be forgotten speaks: told of its death, it refutes it, and is back. */
