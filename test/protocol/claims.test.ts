@@ -1303,13 +1303,14 @@ describe("decide, whatever is known", () => {
       for (const [section, { claim, tomb }] of start.entries) {
         if (claim?.mode === "prepared") start.entries.set(section, entry({ ...claim, mode: "live" }, tomb))
       }
-      // the claim of a living successor is here as well, and above: it was prepared before the other was released
+      // the claim of a living successor is here as well, above, and for the same registrations: it was prepared from
+      // the other before that was released
       for (const [section, { claim, tomb }] of start.entries) {
         const successor = claim?.successor
         if (claim === undefined || successor === undefined || start.gone.has(successor)) continue
         const next = start.entries.get(successor)?.claim
         const goesOn = next !== undefined && next.mode !== "released" &&
-          compareClaims(held(successor, next), held(section, claim)) < 0
+          supersedes(held(successor, next), held(section, claim))
         if (!goesOn) start.entries.set(section, entry({ ...claim, successor: undefined }, tomb))
       }
       const nodes = sectionIds.filter((id) => !start.gone.has(id) && !(id === "1/b" && start.entries.has("2/b")))
