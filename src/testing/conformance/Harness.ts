@@ -28,7 +28,7 @@ export interface StartOptions {
 
 /**
  * What a case may need beyond the services. `kill`: nodes can be killed. `reliable`: every frame between two living
- * nodes arrives; without it a call may end by its deadline, as long as nothing happens twice.
+ * nodes arrives, so that what a case times is what the services do; without it a frame may be sent again, later.
  */
 export type Capability = "kill" | "reliable"
 

@@ -44,7 +44,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const text = "größe 🙂 \u0000 end"
         yield* equal(yield* a.workers.client(Echo, `echo@${home}`, { timeout: "15 seconds" }).Say({ text }), text, home)
       }
-    })),
+    }), { needs: ["reliable"] }),
 
   define(
     2,
@@ -117,7 +117,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         )
         yield* equal(yield* node.counter("counter@b").Get(), 0, "it goes on")
       }
-    })),
+    }), { needs: ["reliable"] }),
 
   define(
     2,
@@ -139,7 +139,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
             yield* equal(yield* node.counter(name).Interrupted(), i + 1, `interrupted handlers of ${name}`)
           }
         }
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(
@@ -161,7 +162,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
             yield* equal(yield* client.Get(), 0, "what was no longer waited for")
           }
         }
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(
@@ -197,7 +199,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           }
           yield* equal(yield* a.workers.client(Narrow, name).Get(), 4, "what was counted")
         }
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(2, "a process that calls itself gets Reentrant", ([a]) =>
@@ -209,7 +212,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* equal(yield* client.Visit({ path: [name] }), "Reentrant", `a call of "${name}" to itself`)
         yield* equal(yield* client.Get(), 0, "it goes on")
       }
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "a circle of calls ends in a typed error, on one node and across nodes", ([a]) =>
     Effect.gen(function* () {
@@ -220,7 +223,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* check(answer === "Reentrant" || answer === "Timeout", `the circle ${one}, ${two} answered "${answer}"`)
         for (const name of [one, two]) yield* equal(yield* a.counter(name).Get(), 0, `"${name}" goes on`)
       }
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "a path of calls over several processes and nodes answers", ([a]) =>
     Effect.gen(function* () {
@@ -228,7 +231,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       for (const name of path) yield* a.workers.register(name, Counter, { start: 0 })
       const first = a.workers.client(Counter, "p1@a", { timeout: "20 seconds" })
       yield* equal(yield* first.Visit({ path: path.slice(1) }), "end", "the path")
-    })),
+    }), { needs: ["reliable"] }),
 
   define(1, "a chain of 2,000 processes, each calling the next, does not overflow", ([a]) =>
     Effect.gen(function* () {
@@ -291,7 +294,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
       const took = (yield* Clock.currentTimeMillis) - before
       yield* check(took >= 190, `5 messages of 40 ms each took ${took} ms`)
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "a handler may join a group and register", ([a, b]) =>
     Effect.gen(function* () {
@@ -304,7 +307,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const epoch = yield* client.RegisterFromHandler({ name: `child-${home}@a` })
         yield* equal((yield* whereis(a, `child-${home}@a`))?.epoch, epoch, "what it registered")
       }
-    })),
+    }), { needs: ["reliable"] }),
 
   define(
     2,
@@ -334,7 +337,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* fails(client.Say({ text }), { _tag: "CallError" }, "3 MiB")
         yield* equal(yield* client.Say({ text: "small" }), "small", "a small one after")
         yield* equal(yield* b.workers.client(Echo, "big@b").Say({ text }), text, "3 MiB on the node itself")
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(2, "2,000 calls at once from another node are all answered, each once", ([a, b]) =>
@@ -350,5 +354,5 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         { concurrency: 500, discard: true }
       )
       for (let i = 0; i < 4; i++) yield* equal(yield* b.counter(`many-${i}@b`).Get(), 500, `counter ${i}`)
-    }))
+    }), { needs: ["reliable"] })
 ]

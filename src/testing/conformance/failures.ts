@@ -184,7 +184,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* fails(yield* Fiber.join(call), { _tag: "CallError", reason: "OutcomeUnknown" }, "the call under way")
       yield* eventually(Effect.map(client.Epoch(), (now) => now > epoch), "it runs again")
       yield* equal(yield* client.Get(), 2, "from its args")
-    }), { needs: ["kill"] }),
+    }), { needs: ["kill", "reliable"] }),
 
   define(3, "what a killed node adopted is gone, and its name is free", ([a, b, c]) =>
     Effect.gen(function* () {
@@ -208,7 +208,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         )
         yield* equal(yield* b.workers.client(Temporary, "temporary@c", { timeout: "15 seconds" }).Get(), 8, "its state")
       }),
-    { needs: ["kill"] }
+    { needs: ["kill", "reliable"] }
   ),
 
   define(

@@ -169,7 +169,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const crashes = yield* a.workers.multicall(Counter, "asked", "Crash", undefined)
         for (const { exit } of crashes) yield* fails(exit, { _tag: "CallError", reason: "Crashed" }, "a crash")
         for (const name of names) yield* eventually(Effect.as(a.counter(name).Get(), true), `"${name}" is back`)
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(

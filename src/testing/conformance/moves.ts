@@ -249,7 +249,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           ["actrue", "actrue"],
           "moves told on a"
         )
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(
@@ -291,7 +292,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* b.stop
         yield* eventually(Effect.map(client.Where(), (node) => node === "a"), "it runs on a")
         yield* equal(yield* client.Get(), 7, "its state")
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(

@@ -63,7 +63,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         for (const node of [a, b]) {
           yield* eventuallyEqual(memberNames(node, "kept"), ["crashing@a", "crashing@b"], `the group on ${node.id}`)
         }
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(
@@ -95,7 +96,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* isGone([a, b], "transient@b")
       yield* eventuallyEqual(memberNames(a, "leaving"), [], "the group")
       yield* fails(a.counter("transient@b").Get(), { _tag: "CallError", reason: "NotRegistered" }, "a call after")
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "permanent: restarted after a crash and after a normal stop", ([a]) =>
     Effect.gen(function* () {
@@ -106,7 +107,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* a.workers.client(Permanent, "permanent@b").Set({ to: 9 })
       yield* a.workers.client(Permanent, "permanent@b").StopNormally()
       yield* isBack(a, "permanent@b", Permanent, second, 2)
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "temporary: ended for good by a crash and by a normal stop", ([a, b]) =>
     Effect.gen(function* () {
@@ -118,7 +119,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* a.workers.register("stopped@b", Temporary, { start: 2 })
       yield* a.workers.client(Temporary, "stopped@b").StopNormally()
       yield* isGone([a, b], "stopped@b")
-    })),
+    }), { needs: ["reliable"] }),
 
   define(2, "the restart policy given to register wins over the process type's", ([a, b]) =>
     Effect.gen(function* () {
@@ -128,7 +129,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       const { epoch } = yield* a.workers.register("lasting@b", Temporary, { start: 3 }, { restart: "permanent" })
       yield* crash(a.workers, Temporary, "lasting@b")
       yield* isBack(a, "lasting@b", Temporary, epoch, 3)
-    })),
+    }), { needs: ["reliable"] }),
 
   define(
     2,
@@ -159,7 +160,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           const again = yield* a.workers.register(name, Limited, { start: 1 })
           yield* check(again.epoch > epoch, "the freed name starts above the epochs it had")
         }
-      })
+      }),
+    { needs: ["reliable"] }
   ),
 
   define(1, "one process's crashes count for no other, and touch no sibling", ([a]) =>
