@@ -48,7 +48,9 @@ export class Caretaker {
 
   /** What waited for everyone to have seen a change may be due. */
   lookAtReleased(): void {
-    for (const slot of this.#toErase.values()) this.look(slot)
+    const due = [...this.#toErase.values()]
+    this.#toErase.clear()
+    for (const slot of due) this.look(slot)
   }
 
   #decideAll(): void {

@@ -150,7 +150,12 @@ export class Core {
       const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
       processes.add(process)
       return process.start(handoff).pipe(
-        Effect.as(process),
+        Effect.andThen(Effect.suspend(() =>
+          // closed while init ran: its node stops hosting the sworm, or leaves
+          process.status === "closed" || processes.get(sworm, name) !== process
+            ? Effect.fail(new StartFailed({ name, node: node.id, detail: "it was stopped while it started" }))
+            : Effect.succeed(process)
+        )),
         Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
       )
     })

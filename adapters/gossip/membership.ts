@@ -79,6 +79,7 @@ export const make = Effect.fnUntraced(function* (
   let previous: Array<{ readonly view: View; readonly until: number }> = []
 
   const perform = (outputs: ReadonlyArray<SwimOutput>): void => {
+    const dropped: Array<string> = []
     for (const output of outputs) {
       if (output._tag === "Send") {
         transport.send(output.to, Channel.swim, msgpack.encode(encodeSwim(output.message)), "protocol")
@@ -86,6 +87,9 @@ export const make = Effect.fnUntraced(function* (
       }
       const { before, member } = output
       if (member.id !== id && member.address !== "") transport.learn(member.id, member.address)
+      // a connection that outlived its member (a split does not end it) would never say more than pings do: dialled
+      // anew, both sides tell all they know, and whoever is thought dead refutes it
+      if (member.status === "dead" && before?.status !== "dead") dropped.push(member.id)
       const next = makeView(swim)
       if (next.hash !== view.hash) previous = [{ view, until: now() }, ...previous].slice(0, MAX_PREVIOUS)
       view = next
@@ -95,6 +99,7 @@ export const make = Effect.fnUntraced(function* (
         before: before === undefined ? undefined : publicMember(before)
       })
     }
+    for (const dead of dropped) transport.disconnect(dead, "it is thought dead")
   }
 
   const endReceive = transport.receive(Channel.swim, (from, body) => {

@@ -10,6 +10,7 @@ import type { HandoffAnswer } from "../../src/Handoff.ts"
 import type { MovedCall } from "../../src/protocol/calls.ts"
 import { type Claim, compareClaims, type Held, union } from "../../src/protocol/claims.ts"
 import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
 import type { Forwarded } from "../../src/runtime/callFrames.ts"
@@ -79,7 +80,8 @@ export class Mover {
       Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
     )
     if (!isFrozen(process)) return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
-    yield* this.#handOver(process, claim, target, section, epoch)
+    // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
+    yield* Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch))
     const withState = packed.withState
     publish(core.parts.moves, { sworm, name, from: node.id, to: target, epoch: prepared, withState })
     return { sworm, name, node: target, epoch: prepared }
@@ -89,7 +91,13 @@ export class Mover {
   #pack(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
     const { handoffTimeoutMs } = this.#core.parts.options
     return process.freeze().pipe(
-      Effect.andThen(Effect.suspend(() => this.#ask(process))),
+      Effect.andThen(
+        Effect.suspend((): Effect.Effect<HandoffAnswer<unknown>, HandoffError> =>
+          isFrozen(process)
+            ? this.#ask(process)
+            : Effect.fail(this.#failed(process, target, "it crashed with the message at hand"))
+        )
+      ),
       Effect.flatMap((answer): Effect.Effect<Packed, HandoffError> => {
         if (answer._tag === "Ignore") {
           return Effect.fail(this.#failed(process, target, "its process type answered ignore"))
@@ -163,10 +171,11 @@ export class Mover {
           core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
           const forwarded = waiting.map((envelope) => envelope.forward())
           const deadline = nowMs() + options.handoffTimeoutMs
-          const commit = Effect.suspend(() => {
-            const messages = forwarded.map((message) => encodeForwarded(message, nowMs()))
-            return requests.ask(target, Method.commit, [sworm, name, epoch, messages], options.handoffTimeoutMs)
-          })
+          const commit = Effect.forEach(inParts(forwarded, options.deltaBytes), (part, index) => {
+            const messages = part.messages.map((message) => encodeForwarded(message, nowMs()))
+            const body = [sworm, name, epoch, index, part.isLast, messages]
+            return requests.ask(target, Method.commit, body, options.handoffTimeoutMs)
+          }, { discard: true })
           // a target that is gone needs no commit; one that is late goes live when it sees the released claim
           const again = (): boolean => !members.isGone(section) && nowMs() < deadline
           const retried = Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
@@ -243,19 +252,23 @@ export class Mover {
 
   #committed(body: unknown): Effect.Effect<unknown> {
     return Effect.sync(() => {
-      const [swormField, nameField, epochField, messages] = asArray(body, 4)
+      const [swormField, nameField, epochField, indexField, isLast, messages] = asArray(body, 6)
       const sworm = asText(swormField)
       const name = asText(nameField)
       const epoch = asCount(epochField)
+      const part = asCount(indexField) + 1
       const { dispatch, nowMs, processes } = this.#core.parts
       const process = processes.get(sworm, name)
-      if (process === undefined || process.committedEpoch >= epoch) return true
+      if (process === undefined || process.committedEpoch > epoch) return true
+      if (process.committedEpoch === epoch && process.committedParts >= part) return true
       process.committedEpoch = epoch
+      process.committedParts = part
       // what waited at the source came before what arrived here meanwhile
       const later = process.takeWaiting()
       dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
       for (const envelope of later) process.receive(envelope)
       const claim = this.#core.entry(sworm, name)?.claim
+      if (!asFlag(isLast)) return true
       if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
         this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
         process.serve(epoch)
@@ -312,6 +325,9 @@ export class Mover {
       const { replication } = core.parts
       const id = claimId(theirs.claim.epoch, theirs.section)
       if (claim === undefined || (claim.mode !== "adopted" && process === undefined)) return Effect.succeed([false, 0])
+      if (process !== undefined && process.status !== "running" && process.status !== "frozen") {
+        return Effect.succeed([false, 0])
+      }
       if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])
       if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
       const freeze = process === undefined ? Effect.void : process.freeze()
@@ -356,6 +372,25 @@ export class Mover {
     Effect.runSync(Ref.set(process.state, decoded.value))
     return true
   }
+}
+
+/** Waiting messages in parts that fit a frame each; at least one part, so that there is a commit. */
+const inParts = (
+  messages: ReadonlyArray<Forwarded>,
+  maxBytes: number
+): Array<{ readonly messages: ReadonlyArray<Forwarded>; readonly isLast: boolean }> => {
+  const parts: Array<Array<Forwarded>> = [[]]
+  let bytes = 0
+  for (const message of messages) {
+    const size = weigh(message.payload) + 128
+    if (bytes > 0 && bytes + size > maxBytes) {
+      parts.push([])
+      bytes = 0
+    }
+    parts[parts.length - 1]!.push(message)
+    bytes += size
+  }
+  return parts.map((part, at) => ({ messages: part, isLast: at === parts.length - 1 }))
 }
 
 /** Asked anew: what was known before a wait is not known after it. */

@@ -102,8 +102,12 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
 const closeHere = (core: Core, process: LocalProcess): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { name, sworm } = process
-    const claim = core.entry(sworm, name)?.claim
     core.parts.processes.remove(process)
-    if (claim !== undefined) core.writeClaim(sworm, name, { ...claim, mode: "released" })
-    return process.close("Shutdown")
+    return Effect.andThen(
+      process.close("Shutdown"),
+      Effect.sync(() => {
+        const claim = core.entry(sworm, name)?.claim
+        if (claim !== undefined) core.writeClaim(sworm, name, { ...claim, mode: "released" })
+      })
+    )
   })

@@ -198,11 +198,13 @@ export class Replication {
     if (peer === undefined) return
     switch (message._tag) {
       case "Hash":
-        return message.hash === this.replica.digestHash()
-          ? this.#send(from.id, { _tag: "Same", hash: message.hash })
-          : this.#send(from.id, this.#digest(true))
+        if (message.hash !== this.replica.digestHash()) return this.#send(from.id, this.#digest(true))
+        if (this.synced && this.#view.isSyncedPeer(from.id)) this.onCaughtUp()
+        return this.#send(from.id, { _tag: "Same", hash: message.hash })
       case "Same":
-        if (message.hash === this.replica.digestHash()) this.#learn(peer, this.replica.versions())
+        if (message.hash !== this.replica.digestHash()) break
+        this.#learn(peer, this.replica.versions())
+        if (this.synced && this.#view.isSyncedPeer(from.id)) this.onCaughtUp()
         break
       case "Digest":
         this.#digestArrived(from, peer, message)

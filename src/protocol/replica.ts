@@ -149,8 +149,8 @@ export class Replica {
   }
 
   /**
-   * What a peer with the given versions lacks, about `maxBytes` of it and one entry more. Sections are cut, never skipped
-   * over, so every part is contiguous.
+   * What a peer with the given versions lacks, about `maxBytes` of it, or one entry that is larger. Sections are cut,
+   * never skipped over, so every part is contiguous.
    */
   deltasFor(have: Versions, maxBytes: number, only?: SectionId): Array<Delta> {
     const deltas: Array<Delta> = []
@@ -161,12 +161,14 @@ export class Replica {
       const entries: Array<readonly [string, number, unknown]> = []
       let to = section.version
       for (const [key, entry] of section.since(from)) {
-        if (room <= 0 && (entries.length > 0 || deltas.length > 0)) {
+        const size = key.length + 16 + weigh(entry.value)
+        if (size > room && (entries.length > 0 || deltas.length > 0)) {
           to = entries.length > 0 ? entries[entries.length - 1]![1] : from
+          room = 0
           break
         }
         entries.push([key, entry.version, entry.value])
-        room -= key.length + 16 + weigh(entry.value)
+        room -= size
       }
       if (to > from) deltas.push({ section: id, from, to, swept: section.swept, entries })
     }

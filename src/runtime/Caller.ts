@@ -171,6 +171,8 @@ export class Caller {
       const encoded = this.#encode(name, message, payload)
       if (encoded._tag === "Failure") return encoded
       const seq = ++this.#lastSeq
+      // noted before it is sent, so that no other call tells a holder that nothing below it is waited for
+      this.#pending.set(seq, { node: "", resume: () => {}, resend: () => {}, resendAtMs: Infinity, sent: 0 })
       const deadline = this.#parts.nowMs() + timeoutMs
       return this.#attempts(seq, sworm, name, message, payload, encoded.value, from, deadline).pipe(
         Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(name, timeoutMs) }),

@@ -125,5 +125,9 @@ export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
     : reason._tag === "Die"
     ? reason.defect
     : "interrupted"
-  return what instanceof Error ? `${what.name}: ${what.message}` : typeof what === "string" ? what : String(what)
+  try {
+    return what instanceof Error ? `${what.name}: ${what.message}` : String(what)
+  } catch {
+    return "something that has no text"
+  }
 }

@@ -2,7 +2,7 @@
  * One process on this node: its state, its mailbox, and the message it is handling. An idle process is this record and
  * nothing else: no fiber waits for messages; a message that finds the process idle starts its handler at once.
  */
-import { Cause, Context, Effect, Exit, Fiber, Ref, Schedule, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Ref, Schedule, Scope } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
 import type { SectionId } from "../protocol/ids.ts"
@@ -58,6 +58,7 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 // calls, however long, overflows the stack.
 const MAX_DEPTH = 32
 const HANDLER_END_MS = 1000
+const CLOSE_MS = 5000
 let depth = 0
 
 const callError = (process: LocalProcess, reason: CallError["reason"], detail: string): Exit.Exit<never, CallError> =>
@@ -75,6 +76,7 @@ export class LocalProcess implements Self<unknown> {
   preparedFrom: SectionId | undefined
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
+  committedParts = 0
   /** Groups joined before the claim is written. */
   groups: Array<string> = []
   waitingFor: LocalProcess | undefined
@@ -156,6 +158,8 @@ export class LocalProcess implements Self<unknown> {
         duration: this.type.options.startTimeoutMs,
         orElse: () => Effect.fail(`init took longer than ${this.type.options.startTimeoutMs} ms`)
       }),
+      // also when whoever waits for it is interrupted: what init has acquired so far is released
+      Effect.onInterrupt(() => this.#closeScope(Exit.void)),
       Effect.exit,
       Effect.flatMap((exit) => {
         if (exit._tag === "Failure") {
@@ -227,7 +231,9 @@ export class LocalProcess implements Self<unknown> {
   cancel(envelope: Envelope): void {
     if (this.#current === envelope) return this.#fiber?.interruptUnsafe()
     const at = this.#queue?.indexOf(envelope) ?? -1
-    if (at >= 0) this.#queue!.splice(at, 1)
+    if (at < 0) return
+    this.#queue!.splice(at, 1)
+    if (envelope.from?.waitingFor === this) envelope.from.waitingFor = undefined
   }
 
   #handle(envelope: Envelope): void {
@@ -262,6 +268,9 @@ export class LocalProcess implements Self<unknown> {
     depth++
     try {
       this.#handled(envelope, exit)
+    } catch (error) {
+      // thrown out of an observer it would end the program
+      Effect.runFork(Effect.logError(`The answer of "${this.name}" could not be given`, error))
     } finally {
       depth--
     }
@@ -383,7 +392,11 @@ export class LocalProcess implements Self<unknown> {
       const hook = stop === undefined
         ? Effect.void
         : Effect.ignoreCause(this.#provided(Effect.suspend(() => stop(reason, this))))
-      return Effect.andThen(hook, Effect.suspend(() => this.#closeScope(Exit.void)))
+      const closed = Deferred.makeUnsafe<void>()
+      const closing = Effect.andThen(hook, Effect.suspend(() => this.#closeScope(Exit.void)))
+      // in a fiber of its own: finalizers that take too long, or for ever, go on by themselves and hold nobody up
+      Effect.runForkWith(this.type.context)(Effect.ensuring(closing, Deferred.succeed(closed, undefined)))
+      return Effect.timeoutOrElse(Deferred.await(closed), { duration: CLOSE_MS, orElse: () => Effect.void })
     })
   }
 

@@ -147,7 +147,7 @@ export class Receiver {
     seq: number,
     exit: Exit.Exit<unknown, unknown>
   ): void {
-    const [kind, value] = encodeExit(process.name, message, exit)
+    const [kind, value] = sendable(encodeExit(process.name, message, exit))
     if (kind === CALL_ERROR && (value as readonly [CallFailure])[0] === "Stopped") {
       // it was not taken up: its caller may look for the process elsewhere
       this.calls.forget(caller, seq)
@@ -166,6 +166,16 @@ export class Receiver {
       const instead = [REPLY, seq, CALL_ERROR, ["Encoding", "the reply could not be sent: is it larger than a frame?"]]
       transport.send(to, Channel.call, msgpack.encode(instead), "user")
     }
+  }
+}
+
+/** What a schema let through may still be nothing that a wire can carry: a cycle, a symbol. */
+const sendable = (reply: readonly [kind: number, value: unknown]): readonly [kind: number, value: unknown] => {
+  try {
+    msgpack.encode(reply)
+    return reply
+  } catch (error) {
+    return [CALL_ERROR, ["Encoding", String(error)]]
   }
 }
 
