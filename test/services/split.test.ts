@@ -9,7 +9,8 @@ const Tally = Process.make("Tally", {
   state: Schema.Int,
   protocol: [Rpc.make("Add", { success: Schema.Int }), Rpc.make("Get", { success: Schema.Int })]
 })
-class Tallies extends Sworm.Service<Tallies>()("Tallies", { processes: [Tally] }) {}
+// passive: what settles stays where it is, so that nothing else changes a claim
+class Tallies extends Sworm.Service<Tallies>()("Tallies", { processes: [Tally], redistribution: "passive" }) {}
 const TallyLayer = Tallies.toLayer(Tally, {
   init: () => Effect.succeed(0),
   handlers: {
