@@ -147,7 +147,7 @@ export class Receiver {
     seq: number,
     exit: Exit.Exit<unknown, unknown>
   ): void {
-    const [kind, value] = sendable(encodeExit(process.name, message, exit))
+    const [kind, value] = encodeExit(process.name, message, exit)
     if (kind === CALL_ERROR && (value as readonly [CallFailure])[0] === "Stopped") {
       // it was not taken up: its caller may look for the process elsewhere
       this.calls.forget(caller, seq)
@@ -161,7 +161,7 @@ export class Receiver {
     const { node, onReply, transport } = this.#parts
     if (caller === node.section) return onReply(seq, readReply(kind, value))
     const to = nodeOf(caller)
-    if (!transport.send(to, Channel.call, msgpack.encode([REPLY, seq, kind, value]), "user")) {
+    if (!transport.send(to, Channel.call, encodeReply(seq, kind, value), "user")) {
       // a reply that can't leave (too large, say) is no reason to keep the caller waiting
       const instead = [REPLY, seq, CALL_ERROR, ["Encoding", "the reply could not be sent: is it larger than a frame?"]]
       transport.send(to, Channel.call, msgpack.encode(instead), "user")
@@ -169,13 +169,12 @@ export class Receiver {
   }
 }
 
-/** What a schema let through may still be nothing that a wire can carry: a cycle, a symbol. */
-const sendable = (reply: readonly [kind: number, value: unknown]): readonly [kind: number, value: unknown] => {
+/** What a schema lets through may still be nothing that a wire can carry: a cycle, a symbol. */
+const encodeReply = (seq: number, kind: number, value: unknown): Uint8Array => {
   try {
-    msgpack.encode(reply)
-    return reply
+    return msgpack.encode([REPLY, seq, kind, value])
   } catch (error) {
-    return [CALL_ERROR, ["Encoding", String(error)]]
+    return msgpack.encode([REPLY, seq, CALL_ERROR, ["Encoding", String(error)]])
   }
 }
 
