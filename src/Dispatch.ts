@@ -1,13 +1,14 @@
 /** A message's way to its process: local at once, remote by frame, waiting while it moves. */
-import { Clock, Context, Duration, Effect, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, type Scope, Stream } from "effect"
 import type { CallTable } from "./protocol/calls.ts"
-import type { SectionId } from "./protocol/ids.ts"
+import { nodeOf, type SectionId } from "./protocol/ids.ts"
 import { Channel } from "./protocol/wire.ts"
 import { Caller } from "./runtime/Caller.ts"
 import type { Forwarded } from "./runtime/callFrames.ts"
 import type { Directory } from "./runtime/Directory.ts"
 import type { Message } from "./runtime/Hosted.ts"
 import { CurrentProcess, type LocalProcess } from "./runtime/LocalProcess.ts"
+import { NO_CHAIN } from "./runtime/Mailbox.ts"
 import type { LocalProcesses } from "./runtime/LocalProcesses.ts"
 import { Receiver } from "./runtime/Receiver.ts"
 import type { CallError } from "./SwormError.ts"
@@ -29,6 +30,14 @@ export interface Dispatch {
     payload: unknown,
     options?: CallOptions
   ) => Effect.Effect<unknown, unknown>
+  /** Calls a message that is answered by a stream. The timeout is for its beginning; its reader decides on the rest. */
+  readonly stream: (
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    options?: CallOptions
+  ) => Stream.Stream<unknown, unknown>
   /** Sends without waiting for an answer; `false` when there was no process or no way to it. */
   readonly cast: (sworm: string, name: string, message: Message, payload: unknown) => Effect.Effect<boolean, CallError>
   /** For backends: messages that a move brought, in the order they waited. */
@@ -52,13 +61,19 @@ export const make: (
   const nowMs = (): number => clock.currentTimeMillisUnsafe()
   const parts = { node, transport, processes, directory, nowMs }
   const caller: Caller = new Caller(parts, () => receiver)
-  const receiver: Receiver = new Receiver({ ...parts, onReply: (seq, reply) => caller.onReply(seq, reply) })
+  const receiver: Receiver = new Receiver({ ...parts, caller })
 
   const endReceive = transport.receive(Channel.call, receiver.take)
   const endEvents = transport.subscribe({
     up: () => {},
-    down: (peer) => caller.lose(peer.id, { _tag: "Lost" }),
-    unreachable: (peer) => caller.lose(peer, { _tag: "NotHere" })
+    down: (peer) => {
+      caller.lose(peer.id, { _tag: "Lost" })
+      receiver.streams.lose((section) => nodeOf(section) === peer.id)
+    },
+    unreachable: (peer) => {
+      caller.lose(peer, { _tag: "NotHere" })
+      receiver.streams.lose((section) => nodeOf(section) === peer)
+    }
   })
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
@@ -68,18 +83,26 @@ export const make: (
   )
   const tend = Effect.sync(() => {
     caller.resend()
+    receiver.streams.resend()
     receiver.calls.expire(nowMs())
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("250 millis"), tend)))
 
+  const call: Dispatch["call"] = (sworm, name, message, payload, options) =>
+    Effect.withFiber((fiber) => {
+      const process = fiber.getRef(CurrentProcess)
+      const chain = process?.chainOn(fiber)
+      const from = chain === undefined ? undefined : process
+      const timeoutMs = timeoutMillis(options)
+      return caller.call({ sworm, name, message, payload, from, chain: chain ?? NO_CHAIN, timeoutMs })
+    })
+
   return {
-    call: (sworm, name, message, payload, options) =>
-      Effect.withFiber((fiber) => {
-        const process = fiber.getRef(CurrentProcess)
-        // what a handler forks may call its own process: nobody waits in a circle
-        const from = process?.runsOn(fiber) === true ? process : undefined
-        return caller.call(sworm, name, message, payload, from, timeoutMillis(options))
-      }),
+    call,
+    stream: (sworm, name, message, payload, options) =>
+      Stream.unwrap(
+        call(sworm, name, message, payload, options) as Effect.Effect<Stream.Stream<unknown, unknown>, unknown>
+      ),
     cast: (sworm, name, message, payload) => caller.cast(sworm, name, message, payload, DEFAULT_TIMEOUT_MS),
     adopt: (process, forwarded) => {
       for (const message of forwarded) receiver.deliver(process, message)

@@ -1,22 +1,68 @@
-/** Strategies that pick a name's home: pure functions of the name and of the members that can host it. */
-import { hash32, HASH_ID, rendezvous as pick } from "./protocol/hash.ts"
+/**
+ * Strategies that pick a name's home among the members that can host it.
+ *
+ * Most are pure functions of name and candidates: every node comes to the same home without asking anyone, and a
+ * change of members moves the processes whose home has changed. Those that look at loads, chance or who asks are
+ * *sticky*: they say where a process starts, and it stays there for as long as its node may have it.
+ *
+ * @example
+ * ```ts
+ * import { Placement } from "@sworm/sworm"
+ *
+ * // on nodes labelled `role=worker`, replicas of one document in different zones, evenly by weight
+ * export const documents = Placement.labels(
+ *   { role: "worker" },
+ *   Placement.spread(
+ *     { across: "zone", of: (name) => ({ key: name.split("/")[0]!, index: Number(name.split("/")[1] ?? 0) }) },
+ *     Placement.weighted()
+ *   )
+ * )
+ * ```
+ */
+import { hash32, HASH_ID, pointHash, rendezvous as pickByScore, score, weightedScore } from "./protocol/hash.ts"
+import { compareText } from "./protocol/ids.ts"
 
-/** A member that placement may choose: alive, synced, hosting the sworm. */
+/** A member that placement may choose: alive, synced, hosting the sworm and the process type. */
 export interface Candidate {
   readonly id: string
   readonly labels: Readonly<Record<string, string>>
   /** `hash32` of the id, made once. */
   readonly hash: number
+  /** How many processes of the sworm it has, as far as the asking node knows; may change while the object is kept. */
+  readonly load: number
+}
+
+/** What a sticky placement may look at besides; missing where a home is only looked up. */
+export interface PlacementContext {
+  /** The node that registers the name. */
+  readonly caller: string
+  /** A number in [0, 1). */
+  readonly random: () => number
 }
 
 /**
- * Answers the same member on every node that sees the same candidates, whatever their order; `undefined` when none may
- * have the name.
+ * Answers the same member on every node that sees the same candidates, whatever their order, unless it is sticky;
+ * `undefined` when none may have the name: then its process stays where it is, or waits.
  */
 export interface Placement {
+  /** Tells strategies apart: nodes whose sworms place differently say so in their logs. */
   readonly name: string
-  readonly pick: (key: string, candidates: ReadonlyArray<Candidate>) => Candidate | undefined
+  readonly pick: (
+    key: string,
+    candidates: ReadonlyArray<Candidate>,
+    context?: PlacementContext
+  ) => Candidate | undefined
+  /** May this one have the name, whatever the others? A sticky placement leaves it there. Default: any may. */
+  readonly allows?: ((key: string, candidate: Candidate) => boolean) | undefined
+  /** What it picks depends on when and where it is asked. Default `false`. */
+  readonly isSticky?: boolean | undefined
+  /** For a sticky placement: a node with more processes gives the rest away to nodes that join. Default: none. */
+  readonly limit?: ((candidates: ReadonlyArray<Candidate>) => number) | undefined
+  /** With fewer candidates nothing of the sworm runs. Default 0. */
+  readonly quorum?: number | undefined
 }
+
+// ---- by hash
 
 /**
  * Rendezvous hashing (Thaler and Ravishankar, 1998), the default: even, and a node's coming or going moves only the
@@ -24,14 +70,297 @@ export interface Placement {
  */
 export const rendezvous: Placement = {
   name: `rendezvous/${HASH_ID}`,
-  pick: (key, candidates) => pick(hash32(key), candidates)
+  pick: (key, candidates) => pickByScore(hash32(key), candidates)
 }
 
-/** Only members whose label has this value, then as `then` says (default rendezvous). */
-export const label = (key: string, value: string, then: Placement = rendezvous): Placement => ({
-  name: `label/${key}=${value}/${then.name}`,
-  pick: (name, candidates) => then.pick(name, candidates.filter(({ labels }) => labels[key] === value))
+const best = (
+  candidates: ReadonlyArray<Candidate>,
+  scoreOf: (candidate: Candidate) => number
+): Candidate | undefined => {
+  let winner: Candidate | undefined
+  let highest = -Infinity
+  for (const candidate of candidates) {
+    const s = scoreOf(candidate)
+    if (winner === undefined || s > highest || (s === highest && candidate.id < winner.id)) {
+      winner = candidate
+      highest = s
+    }
+  }
+  return winner
+}
+
+/** The weight of a node: its label `weight`, a number above or equal to 0; 1 without one. */
+const labelledWeight = ({ labels }: Candidate): number => {
+  const weight = Number(labels["weight"] ?? 1)
+  return weight >= 0 ? weight : 1
+}
+
+/**
+ * Rendezvous hashing by weight: a node has names in proportion to its weight, by default its label `weight`. Weight 0
+ * takes none.
+ */
+export const weighted = (
+  weightOf: (candidate: Candidate) => number = labelledWeight,
+  name = "label"
+): Placement => ({
+  name: `weighted/${name}/${HASH_ID}`,
+  pick: (key, candidates) => {
+    const hash = hash32(key)
+    const able = candidates.filter((candidate) => weightOf(candidate) > 0)
+    return best(able, (candidate) => weightedScore(hash, candidate.hash, weightOf(candidate)))
+  }
+})
+
+interface Ring {
+  readonly points: Float64Array
+  readonly owners: ReadonlyArray<Candidate>
+}
+
+const makeRing = (candidates: ReadonlyArray<Candidate>, points: number): Ring => {
+  const all: Array<readonly [point: number, owner: Candidate]> = []
+  for (const candidate of candidates) {
+    const count = Math.ceil(points * labelledWeight(candidate))
+    for (let i = 0; i < count; i++) all.push([pointHash(candidate.hash, i), candidate])
+  }
+  all.sort((a, b) => a[0] - b[0] || compareText(a[1].id, b[1].id))
+  return { points: Float64Array.from(all, ([point]) => point), owners: all.map(([, owner]) => owner) }
+}
+
+/**
+ * A consistent hashing ring (Karger et al., 1997), as Swarm and libring have: `points` per node (default 128) times its
+ * label `weight`. Rendezvous hashing is more even and needs no ring; this is here for who wants what they had.
+ */
+export const ring = ({ points = 128 }: { readonly points?: number } = {}): Placement => {
+  // a backend passes one array for as long as its members stay the same: the ring is made once for each
+  const rings = new WeakMap<ReadonlyArray<Candidate>, Ring>()
+  return {
+    name: `ring/${points}/${HASH_ID}`,
+    pick: (key, candidates) => {
+      let made = rings.get(candidates)
+      if (made === undefined) rings.set(candidates, made = makeRing(candidates, points))
+      const { owners, points: sorted } = made
+      const hash = hash32(key)
+      let low = 0
+      let high = sorted.length
+      while (low < high) {
+        const middle = (low + high) >>> 1
+        if (sorted[middle]! < hash) low = middle + 1
+        else high = middle
+      }
+      return owners[low] ?? owners[0]
+    }
+  }
+}
+
+// ---- by load, chance, or who asks
+
+const total = (candidates: ReadonlyArray<Candidate>): number => candidates.reduce((sum, { load }) => sum + load, 0)
+
+/**
+ * Rendezvous hashing with bounded loads (after Mirrokni, Thorup and Zadimoghaddam, 2016): a name goes to the best node
+ * that has less than `1 + epsilon` times the average. Default 0.25: lower is more even, and moves more.
+ */
+export const boundedLoads = ({ epsilon = 0.25 }: { readonly epsilon?: number } = {}): Placement => {
+  const limit = (candidates: ReadonlyArray<Candidate>): number =>
+    Math.ceil((1 + epsilon) * (total(candidates) + 1) / Math.max(1, candidates.length))
+  return {
+    name: `bounded-loads/${epsilon}/${HASH_ID}`,
+    isSticky: true,
+    limit,
+    pick: (key, candidates) => {
+      const capacity = limit(candidates)
+      return pickByScore(hash32(key), candidates.filter(({ load }) => load < capacity))
+    }
+  }
+}
+
+/**
+ * The node with the fewest processes for its weight. When nodes join, those with more than a tenth above the average
+ * (at least one more) give the rest away.
+ */
+export const leastLoaded: Placement = {
+  name: `least-loaded/${HASH_ID}`,
+  isSticky: true,
+  limit: (candidates) => {
+    const average = Math.ceil(total(candidates) / Math.max(1, candidates.length))
+    return average + Math.max(1, Math.ceil(average / 10))
+  },
+  pick: (key, candidates) => {
+    const hash = hash32(key)
+    const able = candidates.filter((candidate) => labelledWeight(candidate) > 0)
+    const relative = (candidate: Candidate): number => candidate.load / labelledWeight(candidate)
+    const lowest = Math.min(...able.map(relative))
+    return pickByScore(hash, able.filter((candidate) => relative(candidate) === lowest))
+  }
+}
+
+/** Any node, by chance. */
+export const random: Placement = {
+  name: "random",
+  isSticky: true,
+  pick: (key, candidates, context) =>
+    context === undefined
+      ? pickByScore(hash32(key), candidates)
+      : candidates[Math.floor(context.random() * candidates.length)]
+}
+
+/** The node that registers the name, if it may have it; else as `then` says. */
+export const preferLocal = (then: Placement = rendezvous): Placement => ({
+  ...then,
+  name: `prefer-local/${then.name}`,
+  isSticky: true,
+  pick: (key, candidates, context) =>
+    candidates.find(({ id }) => id === context?.caller) ?? then.pick(key, candidates, context)
+})
+
+// ---- who may have a name
+
+const over = (
+  name: string,
+  then: Placement,
+  pick: Placement["pick"],
+  allows: NonNullable<Placement["allows"]> = () => true
+): Placement => ({
+  ...then,
+  name: `${name}/${then.name}`,
+  pick,
+  allows: (key, candidate) => allows(key, candidate) && (then.allows?.(key, candidate) ?? true)
+})
+
+/** Only members that `allows` accepts, then as `then` says. Give a changed function a changed name. */
+export const where = (
+  name: string,
+  allows: (candidate: Candidate, key: string) => boolean,
+  then: Placement = rendezvous
+): Placement =>
+  over(
+    `where/${name}`,
+    then,
+    (key, candidates, context) => then.pick(key, candidates.filter((candidate) => allows(candidate, key)), context)
+  )
+
+/** As `where`, for a choice that no name changes: made once for each set of candidates, so that rings are kept. */
+const only = (name: string, allows: (candidate: Candidate) => boolean, then: Placement): Placement => {
+  const kept = new WeakMap<ReadonlyArray<Candidate>, ReadonlyArray<Candidate>>()
+  return over(name, then, (key, candidates, context) => {
+    let allowed = kept.get(candidates)
+    if (allowed === undefined) kept.set(candidates, allowed = candidates.filter(allows))
+    return then.pick(key, allowed, context)
+  }, (_, candidate) => allows(candidate))
+}
+
+/** Labels that a node must have; several values mean any of them. */
+export type Labels = Readonly<Record<string, string | ReadonlyArray<string>>>
+
+const hasLabels = (candidate: Candidate, wanted: Labels): boolean =>
+  Object.entries(wanted).every(([key, value]) => {
+    const label = candidate.labels[key]
+    return typeof value === "string" ? label === value : label !== undefined && value.includes(label)
+  })
+
+const labelsName = (wanted: Labels): string =>
+  Object.entries(wanted).map(([key, value]) => `${key}=${typeof value === "string" ? value : value.join("|")}`)
+    .sort(compareText).join(",")
+
+/** Only members with these labels (a role, a zone, a kind of machine), then as `then` says. */
+export const labels = (wanted: Labels, then: Placement = rendezvous): Placement =>
+  only(`labels/${labelsName(wanted)}`, (candidate) => hasLabels(candidate, wanted), then)
+
+/** Only members whose label has this value, then as `then` says. */
+export const label = (key: string, value: string, then: Placement = rendezvous): Placement =>
+  labels({ [key]: value }, then)
+
+/** Nodes by id (`*` stands for anything), by regular expression on the id, or by their labels. */
+export type NodePattern = string | RegExp | Labels
+
+const isMatch = (candidate: Candidate, pattern: NodePattern): boolean => {
+  if (typeof pattern === "string") return globOf(pattern).test(candidate.id)
+  // a global expression remembers where it stopped: asked anew each time
+  return pattern instanceof RegExp
+    ? new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, "")).test(candidate.id)
+    : hasLabels(candidate, pattern)
+}
+
+const globOf = (pattern: string): RegExp =>
+  new RegExp(`^${pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*")}$`, "s")
+
+const patternsName = (patterns: ReadonlyArray<NodePattern>): string =>
+  patterns.map((pattern) =>
+    typeof pattern === "string" || pattern instanceof RegExp ? String(pattern) : labelsName(pattern)
+  )
+    .join(";")
+
+/** Only members that match one of the patterns, then as `then` says. */
+export const allow = (patterns: ReadonlyArray<NodePattern>, then: Placement = rendezvous): Placement =>
+  only(`allow/${patternsName(patterns)}`, (candidate) => patterns.some((one) => isMatch(candidate, one)), then)
+
+/** No member that matches one of the patterns, then as `then` says. */
+export const deny = (patterns: ReadonlyArray<NodePattern>, then: Placement = rendezvous): Placement =>
+  only(`deny/${patternsName(patterns)}`, (candidate) => !patterns.some((one) => isMatch(candidate, one)), then)
+
+/**
+ * Nothing runs unless at least `size` members host the sworm: the smaller side of a split stops its processes, and
+ * starts none. Counted against this number, never against who happens to be seen: give it more than half of all nodes.
+ */
+export const quorum = (size: number, then: Placement = rendezvous): Placement => {
+  if (!Number.isSafeInteger(size) || size < 1) {
+    throw new RangeError(`Placement.quorum: ${String(size)} is not a number of nodes: give an integer of at least 1`)
+  }
+  const picked = over(
+    `quorum/${size}`,
+    then,
+    (key, candidates, context) => candidates.length < size ? undefined : then.pick(key, candidates, context)
+  )
+  return { ...picked, quorum: size }
+}
+
+// ---- names among each other
+
+export interface SpreadOptions {
+  /** The label whose values are kept apart. Default: each node by itself. */
+  readonly across?: string | undefined
+  /** Names with the same key are kept apart; `index` numbers them from 0. */
+  readonly of: (name: string) => { readonly key: string; readonly index: number }
+}
+
+/**
+ * Anti-affinity: names with the same key go to different nodes, or to nodes with different values of a label. With more
+ * names than nodes or values they go round. Within a value of the label, `then` picks.
+ */
+export const spread = ({ across, of }: SpreadOptions, then: Placement = rendezvous): Placement =>
+  over(`spread/${across ?? "node"}`, then, (name, candidates, context) => {
+    const { index, key } = of(name)
+    const valueOf = (candidate: Candidate): string =>
+      across === undefined ? candidate.id : candidate.labels[across] ?? ""
+    const values = [...new Set(candidates.map(valueOf))]
+    const hash = hash32(key)
+    // by rendezvous score, so that a value that comes or goes changes the order of no other two
+    const ordered = values.map((value) => ({ value, score: score(hash, hash32(value)) }))
+      .sort((a, b) => b.score - a.score || compareText(a.value, b.value))
+    const chosen = ordered[Math.abs(Math.trunc(index)) % Math.max(1, ordered.length)]
+    return then.pick(name, candidates.filter((candidate) => valueOf(candidate) === chosen?.value), context)
+  })
+
+/**
+ * Names that belong on one node, whatever hashing says: `nodeOf` answers its id, or `undefined` for a name that goes
+ * where `then` says. While its node is away a pinned name waits for it.
+ */
+export const pin = (nodeOf: (name: string) => string | undefined, then: Placement = rendezvous): Placement => ({
+  ...then,
+  name: `pin/${then.name}`,
+  pick: (name, candidates, context) => {
+    const id = nodeOf(name)
+    return id === undefined ? then.pick(name, candidates, context) : candidates.find((one) => one.id === id)
+  },
+  allows: (name, candidate) => {
+    const id = nodeOf(name)
+    return id === undefined ? then.allows?.(name, candidate) ?? true : candidate.id === id
+  }
 })
 
 /** Your own function. `name` tells strategies apart: give a changed function a changed name. */
-export const make = (name: string, choose: Placement["pick"]): Placement => ({ name, pick: choose })
+export const make = (
+  name: string,
+  choose: Placement["pick"],
+  options: Omit<Placement, "name" | "pick"> = {}
+): Placement => ({ ...options, name, pick: choose })

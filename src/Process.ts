@@ -1,5 +1,5 @@
 /** Process types: what a process is called with, what it remembers, what it answers. Known to every node by name. */
-import type { Duration, Effect, Ref, Schedule, Schema, Scope } from "effect"
+import type { DateTime, Duration, Effect, Ref, Schedule, Schema, Scope, Stream } from "effect"
 import { Schema as S } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { HandoffAnswer } from "./Handoff.ts"
@@ -29,6 +29,21 @@ export interface ProcessOptions {
   readonly mailboxCapacity?: number | undefined
   /** Move the process with its state when its home changes or its node leaves. Default `true`; else it starts anew there. */
   readonly handoff?: boolean | undefined
+  /**
+   * How long the process's `stop` and finalizers may take when it is closed; after that they are no longer waited for.
+   * `"brutal"`: `stop` is not called and nothing is waited for. `"infinite"`: as long as they take. Default 5 seconds.
+   */
+  readonly shutdownTimeout?: Duration.Input | "brutal" | "infinite" | undefined
+  /**
+   * A process without a message for this long becomes passive: its scope closes, with all that it acquired, and it keeps
+   * its name, its state and its timers. The next message wakes it: `init` runs again, and the state stays. Default: none.
+   */
+  readonly idleTimeout?: Duration.Input | undefined
+  /**
+   * What a call does that comes round a circle back to a process that waits for it. `false` (default): it fails with
+   * `Reentrant`. `true`: it runs at once, between two steps of the handler that waits.
+   */
+  readonly reentrant?: boolean | undefined
 }
 
 /** What a node, and nobody else at the same time, holds a name by. Hand it to a storage that refuses lower ones. */
@@ -38,8 +53,50 @@ export interface FencingToken {
   readonly boot: number
 }
 
+export interface TimerOptions {
+  /** Two timers with one id are one: the later setting counts. Default: the message's tag. */
+  readonly id?: string | undefined
+}
+
+/**
+ * Messages that a process sets for itself. They belong to its registration: they stay through restart, passivation and
+ * move, start again on another node when theirs is lost, and end with the name. At most 64 for each process. A timer
+ * that was due while nobody ran the process fires as soon as somebody does; of a repeated one what was missed is not
+ * made up for. A timer fires once, or once more if its node is lost in that moment. Its message waits in the mailbox
+ * like any other; nobody gets the answer.
+ */
+export interface Timers<Rpcs extends Rpc.Any> {
+  /** Once, after a while. */
+  readonly after: <Tag extends Rpcs["_tag"]>(
+    tag: Tag,
+    delay: Duration.Input,
+    ...payload: TimerArguments<Rpc.ExtractTag<Rpcs, Tag>>
+  ) => Effect.Effect<void>
+  /** Again and again, first after one period. */
+  readonly every: <Tag extends Rpcs["_tag"]>(
+    tag: Tag,
+    period: Duration.Input,
+    ...payload: TimerArguments<Rpc.ExtractTag<Rpcs, Tag>>
+  ) => Effect.Effect<void>
+  /** Once, at a time: a date, or ms since 1970. A time that has passed is now. */
+  readonly at: <Tag extends Rpcs["_tag"]>(
+    tag: Tag,
+    when: Date | DateTime.DateTime | number,
+    ...payload: TimerArguments<Rpc.ExtractTag<Rpcs, Tag>>
+  ) => Effect.Effect<void>
+  /** By id, which is the tag where none was given. Does nothing if there is none. */
+  readonly cancel: (id: string) => Effect.Effect<void>
+}
+
+/** The payload, where the message has one, and options. */
+export type TimerArguments<R extends Rpc.Any> = void extends Rpc.PayloadConstructor<R>
+  ? readonly [payload?: undefined, options?: TimerOptions]
+  : Record<never, never> extends Rpc.PayloadConstructor<R>
+    ? readonly [payload?: Rpc.PayloadConstructor<R>, options?: TimerOptions]
+  : readonly [payload: Rpc.PayloadConstructor<R>, options?: TimerOptions]
+
 /** A process, seen by its own code. */
-export interface Self<State> {
+export interface Self<State, Rpcs extends Rpc.Any = Rpc.Any> {
   readonly sworm: string
   readonly name: string
   readonly node: string
@@ -50,20 +107,32 @@ export interface Self<State> {
   readonly state: Ref.Ref<State>
   /** Ends the process normally once the message at hand is answered. */
   readonly stop: Effect.Effect<void>
+  readonly timers: Timers<Rpcs>
 }
 
 /** What `init` is told. */
-export interface InitContext<Args, State> {
+export interface InitContext<Args, State, Rpcs extends Rpc.Any = Rpc.Any> {
   readonly args: Args
   readonly sworm: string
   readonly name: string
   readonly epoch: number
-  /** The state handed over by a move; the process continues from it whatever `init` answers. */
+  /** The state brought by a move, or kept while passive; the process continues from it whatever `init` answers. */
   readonly handoff: State | undefined
+  readonly timers: Timers<Rpcs>
 }
 
 /** Why a process is being closed. */
-export type StopReason = "Moved" | "Unregistered" | "Crashed" | "Ended" | "Shutdown" | "Superseded"
+export type StopReason =
+  | "Moved"
+  | "Unregistered"
+  | "Crashed"
+  | "Ended"
+  | "Shutdown"
+  | "Superseded"
+  /** It is idle, or one of too many: it becomes passive. */
+  | "Idle"
+  /** A process that it is linked to has crashed: it starts again too. */
+  | "Followed"
 
 export interface ProcessType<
   out Name extends string,
@@ -136,9 +205,17 @@ export const make = <
 export type Handlers<State, Rpcs extends Rpc.Any, R> = {
   readonly [Tag in Rpcs["_tag"]]: (
     payload: Rpc.Payload<Rpc.ExtractTag<Rpcs, Tag>>,
-    self: Self<State>
-  ) => Effect.Effect<Rpc.Success<Rpc.ExtractTag<Rpcs, Tag>>, Rpc.Error<Rpc.ExtractTag<Rpcs, Tag>>, R>
+    self: Self<State, Rpcs>
+  ) => HandlerResult<Rpc.ExtractTag<Rpcs, Tag>, R>
 }
+
+/**
+ * What a handler answers: an effect, or for a message with `stream: true` a stream. The stream is made in turn, and then
+ * runs beside the handlers, in the process's scope, for as long as its reader wants.
+ */
+export type HandlerResult<R extends Rpc.Any, Services> = Rpc.Success<R> extends
+  Stream.Stream<infer A, infer E, infer _R> ? Stream.Stream<A, E, Services>
+  : Effect.Effect<Rpc.Success<R>, Rpc.Error<R>, Services>
 
 /** The services that a record of handlers needs. */
 export type HandlersServices<H> = {
@@ -146,33 +223,52 @@ export type HandlersServices<H> = {
 }[keyof H]
 
 // distributes: a handler that only throws (`never`) needs nothing
-type ServicesOf<A> = A extends Effect.Effect<infer _A, infer _E, infer R> ? R : never
+type ServicesOf<A> = A extends Effect.Effect<infer _A, infer _E, infer R> ? R
+  : A extends Stream.Stream<infer _A, infer _E, infer R> ? R
+  : never
 
 /** What a process does. Bound to a sworm by its `toLayer`. */
-export interface Implementation<Args, State, H, EI, RI> {
+export interface Implementation<Args, State, Rpcs extends Rpc.Any, H, EI, RI, ER = unknown, RR = never> {
   /**
    * Makes the first state. Runs in a fiber of the process, with its scope: what it acquires or forks there ends with the
    * process. It may call, join and register.
    */
-  readonly init: (context: InitContext<Args, State>) => Effect.Effect<State, EI, RI>
+  readonly init: (context: InitContext<Args, State, Rpcs>) => Effect.Effect<State, EI, RI>
   readonly handlers: H
+  /**
+   * Runs beside the handlers, from when the process serves. Its failure is a crash of the process; its end is nothing.
+   * Interrupted before a move, begun again after it.
+   */
+  readonly run?: ((self: Self<State, Rpcs>) => Effect.Effect<unknown, ER, RR>) | undefined
   /** Asked before a move. Default: `resume` with the state, or `restart` where the type has none or handoff is off. */
-  readonly beginHandoff?: ((self: Self<State>) => Effect.Effect<HandoffAnswer<State>>) | undefined
+  readonly beginHandoff?: ((self: Self<State, Rpcs>) => Effect.Effect<HandoffAnswer<State>>) | undefined
   /**
    * Merges two states after a split: `mine` is the one that goes on, `theirs` the one that ends. Default: the state with
    * the longer unbroken life, so that a copy restarted from its args never replaces the real state.
    */
   readonly resolveConflict?: ((mine: State, theirs: State) => State) | undefined
   /** Runs before the process's scope closes. */
-  readonly stop?: ((reason: StopReason, self: Self<State>) => Effect.Effect<void>) | undefined
+  readonly stop?: ((reason: StopReason, self: Self<State, Rpcs>) => Effect.Effect<void>) | undefined
 }
 
 /** The typed client of one process: a method for each message of its protocol. */
 export type Client<Rpcs extends Rpc.Any, E> = {
   readonly [Tag in Rpcs["_tag"]]: (
     ...payload: PayloadArgument<Rpc.ExtractTag<Rpcs, Tag>>
-  ) => Effect.Effect<Rpc.Success<Rpc.ExtractTag<Rpcs, Tag>>, Rpc.Error<Rpc.ExtractTag<Rpcs, Tag>> | E>
+  ) => Answer<Rpc.ExtractTag<Rpcs, Tag>, E>
 }
+
+/** What a caller gets: an effect, or for a message with `stream: true` a stream. */
+export type Answer<R extends Rpc.Any, E> = Rpc.Success<R> extends Stream.Stream<infer A, infer EA, infer _R>
+  ? Stream.Stream<A, EA | E>
+  : Effect.Effect<Rpc.Success<R>, Rpc.Error<R> | E>
+
+/** The tags of messages that are answered by an effect, not by a stream. */
+export type EffectTags<Rpcs extends Rpc.Any> = {
+  [Tag in Rpcs["_tag"]]: Rpc.Success<Rpc.ExtractTag<Rpcs, Tag>> extends Stream.Stream<infer _A, infer _E, infer _R>
+    ? never
+    : Tag
+}[Rpcs["_tag"]]
 
 /** A message without a payload takes no argument; one whose fields are all optional may leave it out. */
 export type PayloadArgument<R extends Rpc.Any> = void extends Rpc.PayloadConstructor<R> ? readonly [payload?: undefined]

@@ -93,6 +93,34 @@ export class Unregistered extends UnregisteredBase {
   }
 }
 
+const NotOwnerBase: ErrorClass<NotOwner, "NotOwner", { readonly ref: typeof ProcessRef }> = Schema.TaggedError<
+  NotOwner
+>()("NotOwner", { ref: ProcessRef })
+
+/** Only the node that holds the name can do this. */
+export class NotOwner extends NotOwnerBase {
+  override get message(): string {
+    return `"${this.ref.name}" is held by "${this.ref.node}": do this there, from a handler for instance, or use setMetadata`
+  }
+}
+
+const TooManyProcessesBase: ErrorClass<
+  TooManyProcesses,
+  "TooManyProcesses",
+  { readonly sworm: typeof Schema.String; readonly node: typeof Schema.String; readonly max: typeof Schema.Number }
+> = Schema.TaggedError<TooManyProcesses>()("TooManyProcesses", {
+  sworm: Schema.String,
+  node: Schema.String,
+  max: Schema.Number
+})
+
+/** The node that placement picked has `maxChildren` processes of the sworm already; nothing was registered. */
+export class TooManyProcesses extends TooManyProcessesBase {
+  override get message(): string {
+    return `"${this.node}" runs ${this.max} processes of "${this.sworm}" already: add a node, or raise maxChildren`
+  }
+}
+
 const UnavailableBase: ErrorClass<
   Unavailable,
   "Unavailable",
@@ -235,11 +263,12 @@ export class HandoffError extends HandoffErrorBase {
 }
 
 /** What `register` can fail with. */
-export type RegisterError = NameTaken | StartFailed | InvalidInput | Unregistered | Unavailable
+export type RegisterError = NameTaken | StartFailed | TooManyProcesses | InvalidInput | Unregistered | Unavailable
 
 const RegisterErrorSchema: Schema.Codec<RegisterError, unknown> = Schema.Union([
   NameTaken,
   StartFailed,
+  TooManyProcesses,
   InvalidInput,
   Unregistered,
   Unavailable

@@ -1,5 +1,7 @@
 /** What a change in the cluster takes: trying until views agree, and knowing that it is kept. */
 import { Effect, Random } from "effect"
+import { notPlain } from "../../src/protocol/plain.ts"
+import { weigh } from "../../src/protocol/replica.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { InvalidInput, Unavailable } from "../../src/SwormError.ts"
 import type { Core } from "./core.ts"
@@ -41,6 +43,13 @@ export const kept = (
   operation: string
 ): Effect.Effect<void, Unavailable> =>
   section === node.section ? replication.stored(version, operation) : replication.have(section, version, operation)
+
+/** Metadata is told to every node: it must be plain, and small. */
+export const checkMetadata = (name: string, metadata: unknown, maxBytes: number): InvalidInput | undefined => {
+  const reason = notPlain(metadata)
+  const detail = reason ?? (weigh(metadata) <= maxBytes ? undefined : `it takes more than ${maxBytes} bytes`)
+  return detail === undefined ? undefined : new InvalidInput({ what: `metadata of "${name}"`, detail })
+}
 
 const encoder = new TextEncoder()
 

@@ -1,25 +1,31 @@
 /** Puts one node's parts together: what each needs of the others, and what drives them. */
-import { Clock, Effect, PubSub, type Scope } from "effect"
+import { Clock, Effect, PubSub, Random, type Scope } from "effect"
 import { Discovery } from "../../src/Discovery.ts"
 import * as Dispatching from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import { Node } from "../../src/Node.ts"
+import { seededRandom } from "../../src/protocol/random.ts"
 import { HybridClock } from "../../src/protocol/stamp.ts"
 import { isGone, type Member } from "../../src/protocol/swim.ts"
 import { Channel } from "../../src/protocol/wire.ts"
 import type { RegistryChange } from "../../src/Registry.ts"
-import type { LocalProcess, ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
+import * as Residencies from "../../src/runtime/Residency.ts"
+import * as TimerQueues from "../../src/runtime/TimerQueue.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
-import type { ProcessRef } from "../../src/SwormError.ts"
 import { Transport } from "../../src/Transport.ts"
 import { Caretaker } from "./caretaker.ts"
 import { Core } from "./core.ts"
 import { Directory } from "./directory.ts"
+import { GivenUps } from "./givenups.ts"
 import * as Joiner from "./joiner.ts"
+import * as Leasing from "./leases.ts"
+import { Links } from "./links.ts"
 import * as MembershipDriving from "./membership.ts"
+import { sectionOf } from "./membership.ts"
 import { Mover } from "./mover.ts"
 import { type GossipOptions, resolve } from "./Options.ts"
+import { ownerOf, type OwnerParts, refOf } from "./owner.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
 import { Registrations } from "./registrations.ts"
@@ -33,6 +39,7 @@ export interface Backend {
   readonly registrar: Registrar
   readonly registrations: Registrations
   readonly rebalancer: Rebalancing.Rebalancer
+  readonly givenUps: GivenUps
   readonly leave: Effect.Effect<void>
 }
 
@@ -53,12 +60,22 @@ export const makeBackend = Effect.fnUntraced(function* (
   const lookAtAll = (): void => {
     late.caretaker?.lookAtAll()
     late.rebalancer?.look()
+    directory.watches.membersChanged()
   }
 
   const directory: Directory = new Directory({
     isGone: (section) => members.isGone(section),
-    onName: (slot) => late.caretaker?.look(slot),
-    onHosts: lookAtAll
+    nowMs,
+    onName: (slot) => {
+      late.caretaker?.look(slot)
+      if (slot.view.claims[0]?.claim.extras !== undefined) owned.links.look(slot)
+      owned.givenUps.look(slot)
+    },
+    onHosts: (sworm) => {
+      lookAtAll()
+      warnOfPlacements(core, sworm)
+    },
+    onGivenUp: (sworm, name) => owned.links.givenUp(sworm, name)
   }, yield* PubSub.sliding<RegistryChange>(4096))
   const replication: Replication = new Replication(
     node.section,
@@ -100,14 +117,27 @@ export const makeBackend = Effect.fnUntraced(function* (
     requests,
     processes,
     dispatch,
-    owner: ownerOf(() => core, () => registrations),
+    owner: ownerOf(() => owned),
     events: yield* PubSub.sliding<SupervisorEvent>(4096),
     moves: yield* PubSub.sliding<Move>(4096),
+    random: seededRandom(yield* Random.nextIntBetween(1, 0x7fffffff)),
     fork: (effect) => void Effect.runForkWith(context)(Effect.forkIn(effect, scope, { startImmediately: true }))
   })
+  const registrations = new Registrations(core)
+  const owned: OwnerParts = {
+    core,
+    registrations,
+    links: new Links(core),
+    givenUps: new GivenUps(core),
+    timers: yield* TimerQueues.make,
+    residency: yield* Residencies.make(nowMs, (process) => core.emit({ _tag: "Passivated", ref: refOf(process) }))
+  }
+  const leases = new Leasing.Leases(nowMs)
+  core.onClaim = (sworm, name, claim) => leases.note(sworm, name, claim)
+  registrations.onRenewed = (sworm, name) => leases.renew(sworm, name)
+  yield* Leasing.drive(core, leases, (sworm, name) => registrations.expire(sworm, name))
   const mover = new Mover(core)
-  const registrar = new Registrar(core)
-  const registrations: Registrations = new Registrations(core)
+  const registrar = new Registrar(core, registrations)
   const caretaker = late.caretaker = new Caretaker(core, mover)
   const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover)
   replication.onCaughtUp = () => {
@@ -120,8 +150,20 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
-  return { core, mover, registrar, registrations, rebalancer, leave }
+  return { core, mover, registrar, registrations, rebalancer, givenUps: owned.givenUps, leave }
 })
+
+/** Nodes that place differently can't agree on homes: that is a mistake in how they were deployed. */
+const warnOfPlacements = (core: Core, sworm: string): void => {
+  const { directory, members, processes } = core.parts
+  const own = processes.hosted(sworm)?.placement.name
+  if (own === undefined) return
+  for (const member of members.view().present) {
+    const other = directory.offer(sworm, sectionOf(member))?.placement
+    if (other === undefined || other === own) continue
+    return core.warn(`"${member.id}" places "${sworm}" by "${other}", this node by "${own}": give both the same`)
+  }
+}
 
 /** Does a change of a member change where anything belongs, or who is asked? */
 const matters = (member: Member, before: Member | undefined): boolean =>
@@ -146,36 +188,6 @@ const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.
     )
   })
 }
-
-/** What becomes of a process that crashed or ended: its claim is written here, and nowhere else. */
-const ownerOf = (core: () => Core, registrations: () => Registrations): ProcessOwner => ({
-  get node() {
-    return core().parts.node
-  },
-  nowMs: () => core().parts.nowMs(),
-  renew: (process) => {
-    const { name, sworm } = process
-    const { nowMs, processes, stamps } = core().parts
-    const claim = core().entry(sworm, name)?.claim
-    if (claim?.mode !== "live" || processes.get(sworm, name) !== process) return undefined
-    const epoch = core().nextEpoch(sworm, name)
-    core().writeClaim(sworm, name, { ...claim, epoch, continuity: stamps.next(nowMs()) })
-    return epoch
-  },
-  crashed: (process, detail) => core().emit({ _tag: "Crashed", ref: refOf(process), detail }),
-  ended: (process, how, detail) => {
-    const { name, sworm } = process
-    const { fork, processes } = core().parts
-    if (processes.get(sworm, name) !== process) return
-    registrations().entomb(sworm, name)
-    processes.remove(process)
-    const ref = refOf(process)
-    core().emit(how === "GivenUp" ? { _tag: "GivenUp", ref, detail } : { _tag: "Stopped", ref })
-    fork(process.close(how === "Ended" ? "Ended" : "Crashed"))
-  }
-})
-
-export const refOf = ({ epoch, name, node, sworm }: LocalProcess): ProcessRef => ({ sworm, name, node, epoch })
 
 /** Feeds replication from its channel and its links, and compares copies with a random peer again and again. */
 const drive = Effect.fnUntraced(function* (

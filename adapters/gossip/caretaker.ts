@@ -3,13 +3,17 @@
  * R6 and R7 through the mover. The claim is written where the process is started, nowhere else.
  */
 import { Effect } from "effect"
-import { type Claim, decide, type Decision, type Standing, union } from "../../src/protocol/claims.ts"
-import { nameKey } from "../../src/protocol/wire.ts"
+import { type Claim, decide, type Decision, type Standing } from "../../src/protocol/claims.ts"
+import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
+import { asTexts, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { settleAliases } from "./aliases.ts"
 import { type Core, keyOf } from "./core.ts"
-import type { Slot } from "./directory.ts"
+import type { Slot } from "./slot.ts"
 import type { Mover } from "./mover.ts"
+import { Method } from "./requests.ts"
 
+const START_TIMEOUT_MS = 35_000
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
 
@@ -27,6 +31,7 @@ export class Caretaker {
   constructor(core: Core, mover: Mover) {
     this.#core = core
     this.#mover = mover
+    core.parts.requests.answer(Method.takeOver, (_, body) => this.#takeOverAsked(body))
     core.onIdle = (sworm, name) => {
       const slot = core.parts.directory.slot(sworm, name)
       if (slot !== undefined) this.look(slot)
@@ -62,6 +67,7 @@ export class Caretaker {
       try {
         const decision = this.#decide(slot)
         if (decision !== undefined) this.#perform(slot, decision)
+        settleAliases(this.#core, slot)
       } catch (error) {
         // one name that can't be decided must not keep the others waiting
         this.#core.warn(`cannot decide about "${slot.name}" of "${slot.sworm}": ${String(error)}`)
@@ -69,32 +75,36 @@ export class Caretaker {
     }
   }
 
-  #decide(slot: Slot): Decision | undefined {
+  #decide(slot: Slot, isHome = (): boolean => this.#isHome(slot)): Decision | undefined {
     const { members, node } = this.#core.parts
-    return decide(slot.view, slot.entryOf(node.section), this.#standing(slot, members.isGone))
+    return decide(slot.view, slot.entryOf(node.section), { ...this.#standing(slot, members.isGone), isHome })
   }
 
-  #standing(slot: Slot, isGone: Standing["isGone"]): Standing {
+  #standing(slot: Slot, isGone: Standing["isGone"]): Omit<Standing, "isHome"> {
     const { node, processes } = this.#core.parts
     const process = processes.get(slot.sworm, slot.name)
     const adopted = this.#core.adopted.has(keyOf(slot.sworm, slot.name))
     return {
       self: node.section,
       isGone,
-      isHome: () => this.#isHome(slot),
       running: process === undefined ? adopted ? "live" : "no" : running(process),
       preparedFrom: process?.preparedFrom
     }
   }
 
-  #isHome({ name, sworm }: Slot): boolean {
-    const { members, node, processes, replication } = this.#core.parts
-    if (!replication.synced || !this.mayTakeOver) return false
+  #isHome({ name, sworm, view }: Slot): boolean {
+    const { members, node, processes } = this.#core.parts
+    if (!this.#mayStart()) return false
     const hosted = processes.hosted(sworm)
-    if (hosted !== undefined) return this.#core.home(hosted, name)?.id === node.id
-    // nobody hosts it any more: what must be buried is buried by its registrar
-    return this.#core.candidates(sworm).length === 0 &&
-      this.#core.registrar(sworm, name, members.view().active) === node.id
+    const spec = view.claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
+    // what was registered by hand is buried by its registrar, as is what nobody hosts any more
+    const isBuried = spec === undefined || (hosted === undefined && this.#core.candidates(sworm).length === 0)
+    if (isBuried) return this.#core.registrar(sworm, name, members.view().active) === node.id
+    return hosted !== undefined && this.#core.home(hosted, name, spec.type)?.id === node.id
+  }
+
+  #mayStart(): boolean {
+    return this.#core.parts.replication.synced && this.mayTakeOver
   }
 
   #perform(slot: Slot, decision: Decision): void {
@@ -106,11 +116,16 @@ export class Caretaker {
     switch (decision._tag) {
       case "Stop": {
         const epoch = Math.max(slot.view.endedEpoch, mine!.epoch)
-        core.writeTomb(sworm, name, { registrations: mine!.registrations, epoch })
+        core.writeTomb(
+          sworm,
+          name,
+          { registrations: mine!.registrations, epoch },
+          slot.view.endReason ?? "Unregistered"
+        )
         return this.#close(slot, process, "Unregistered")
       }
       case "Bury":
-        return void core.writeTomb(sworm, name, decision)
+        return void core.writeTomb(sworm, name, decision, "OwnerGone")
       case "Renew": {
         const { epoch, isStale, registrations } = decision
         const continuity = isStale === true ? core.parts.stamps.next(core.parts.nowMs()) : mine!.continuity
@@ -160,7 +175,37 @@ export class Caretaker {
     this.#core.writeClaim(sworm, name, undefined)
   }
 
+  /** Here, or where a sticky placement wants it: the home only sees that somebody starts it. */
   #takeOver(slot: Slot, decision: Decision & { readonly _tag: "TakeOver" }): Effect.Effect<void> {
+    const { name, sworm } = slot
+    const { node, processes, requests } = this.#core.parts
+    const hosted = processes.hosted(sworm)
+    if (hosted?.placement.isSticky !== true) return this.#takeOverHere(slot, decision)
+    const target = this.#core.target(hosted, name, decision.from.spec!.type, node.id)?.id
+    if (target === node.id) return this.#takeOverHere(slot, decision)
+    if (target === undefined) return Effect.sleep(RETRY_MAX_MS)
+    return requests.ask(target, Method.takeOver, [sworm, name], START_TIMEOUT_MS).pipe(
+      Effect.ignore,
+      // until its claim is here, nothing is decided anew
+      Effect.andThen(Effect.sleep(RETRY_MIN_MS))
+    )
+  }
+
+  /** Another node is home of the name and has picked this one. */
+  #takeOverAsked(body: unknown): Effect.Effect<unknown> {
+    const [sworm, name] = asTexts(body)
+    const slot = this.#core.parts.directory.slot(sworm!, name!)
+    const decision = slot === undefined ? undefined : this.#decide(slot, () => this.#mayStart())
+    if (slot === undefined || decision?._tag !== "TakeOver") return Effect.succeed(false)
+    const taken = this.#takeOverHere(slot, decision, () => this.#mayStart())
+    return Effect.as(this.#core.exclusively(sworm!, name!, taken) ?? Effect.void, true)
+  }
+
+  #takeOverHere(
+    slot: Slot,
+    decision: Decision & { readonly _tag: "TakeOver" },
+    isHome?: () => boolean
+  ): Effect.Effect<void> {
     const { name, sworm } = slot
     const core = this.#core
     const { node, stamps } = core.parts
@@ -172,30 +217,33 @@ export class Caretaker {
         onFailure: (error) => {
           const failures = (this.#failures.get(key) ?? 0) + 1
           this.#failures.set(key, failures)
-          core.emit({ _tag: "StartFailed", sworm, name, detail: error.detail })
+          core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
           return Effect.sleep(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 8)))
         },
         onSuccess: (process) => {
           this.#failures.delete(key)
-          const still = this.#decide(slot)
+          const still = this.#decide(slot, isHome)
           if (still?._tag !== "TakeOver") {
             // a live copy turned up, or the registration was ended, while init ran
             core.parts.processes.remove(process)
             return process.close("Superseded")
           }
           const now = Math.max(epoch, still.epoch)
-          const { groups, metadata, start } = still.from
-          core.writeClaim(sworm, name, {
+          const { extras, groups, metadata, start } = still.from
+          const continuity = stamps.next(core.parts.nowMs())
+          const claim: Claim = {
             epoch: now,
             start,
             registrations: still.registrations,
             mode: "live",
             merged: [],
-            continuity: stamps.next(core.parts.nowMs()),
+            continuity,
             spec,
             metadata,
-            groups: union(groups, process.groups)
-          })
+            groups,
+            extras
+          }
+          core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(claim, continuity))
           process.serve(now)
           core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch: now } })
           return Effect.void
@@ -203,6 +251,12 @@ export class Caretaker {
       })
     )
   }
+}
+
+/** The claim of a process that has lost its state: those that depend on it follow. */
+export const startedAnew = (claim: Claim, stamp: number): Claim => {
+  const { link } = extrasOf(claim)
+  return withExtras(claim, { isDown: false, link: link === undefined ? undefined : { ...link, stamp } })
 }
 
 /** A process that restarts serves when it is done with that. */
@@ -218,6 +272,8 @@ const running = (process: LocalProcess): Standing["running"] => {
   switch (process.status) {
     case "running":
     case "restarting":
+    case "passive":
+    case "waking":
       return "live"
     case "frozen":
     case "prepared":

@@ -3,20 +3,22 @@ import { Effect, type PubSub } from "effect"
 import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
-import type { Candidate } from "../../src/Placement.ts"
-import type { Claim, NameEntry, Spec, Tomb } from "../../src/protocol/claims.ts"
-import { union } from "../../src/protocol/claims.ts"
+import type { Candidate, Placement, PlacementContext } from "../../src/Placement.ts"
+import { type Claim, type EndReason, type NameEntry, type Spec, union } from "../../src/protocol/claims.ts"
+import { applyChange, type Change } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
+import type { SectionId } from "../../src/protocol/ids.ts"
+import type { Member } from "../../src/protocol/swim.ts"
 import type { HybridClock } from "../../src/protocol/stamp.ts"
 import { nameKey } from "../../src/protocol/wire.ts"
 import { type Hosted } from "../../src/runtime/Hosted.ts"
 import { LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
-import { StartFailed } from "../../src/SwormError.ts"
+import { StartFailed, TooManyProcesses } from "../../src/SwormError.ts"
 import type { Directory } from "./directory.ts"
 import { publish } from "./events.ts"
-import { type MembershipDriver, sectionOf } from "./membership.ts"
+import { type MembershipDriver, sectionOf, type View } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
 import type { Requests } from "./requests.ts"
@@ -35,6 +37,8 @@ export interface CoreParts {
   readonly owner: ProcessOwner
   readonly events: PubSub.PubSub<SupervisorEvent>
   readonly moves: PubSub.PubSub<Move>
+  /** Of this node's own choices; not of the protocol. */
+  readonly random: () => number
   /** Runs something in the background, as long as the backend lives. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
 }
@@ -43,13 +47,48 @@ const WARN_EVERY_MS = 5000
 
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`
 
+/** A member as placement sees it. */
+class Host implements Candidate {
+  readonly id: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly hash: number
+  readonly section: SectionId
+  readonly #core: Core
+  readonly #sworm: string
+
+  constructor(core: Core, sworm: string, section: SectionId, member: Member) {
+    this.#core = core
+    this.#sworm = sworm
+    this.section = section
+    this.id = member.id
+    this.labels = member.labels
+    this.hash = member.hash
+  }
+
+  get load(): number {
+    return this.#core.load(this.#sworm, this.section)
+  }
+}
+
+interface KnownCandidates {
+  readonly view: View
+  readonly generation: number
+  readonly candidates: ReadonlyArray<Candidate>
+}
+
 export class Core {
   readonly parts: CoreParts
+  readonly #candidates = new Map<string, KnownCandidates>()
+  readonly #starting = new Map<string, number>()
   /** Names with an operation of this node under way; nothing is decided about them until it ends. */
   readonly #busy = new Set<string>()
   #warnedAt = -Infinity
   /** Called when an operation on a name has ended. */
   onIdle: (sworm: string, name: string) => void = () => {}
+  /** Called before a claim of this node is written, or erased. */
+  onClaim: (sworm: string, name: string, claim: Claim | undefined) => void = () => {}
+  /** Processes whose type answered that they stay where they are. */
+  readonly staying = new WeakSet<LocalProcess>()
   /** Things that run here and were registered by hand: who to tell when they lose their name. */
   readonly adopted = new Map<string, () => void>()
 
@@ -77,21 +116,95 @@ export class Core {
 
   // ---- placement
 
-  /** Members that can be given processes of a sworm. */
-  candidates(sworm: string): Array<Candidate> {
+  /**
+   * Members that can be given processes of a sworm, or of one of its types. The same array for as long as they are the
+   * same members; their loads are always the present ones.
+   */
+  candidates(sworm: string, type?: string): ReadonlyArray<Candidate> {
     const { directory, members } = this.parts
-    return members.view().active.filter((member) => directory.hosts(sworm, sectionOf(member)))
+    const view = members.view()
+    const generation = directory.generation(sworm)
+    const key = type === undefined ? sworm : `${sworm}\n${type}`
+    const known = this.#candidates.get(key)
+    if (known?.view === view && known.generation === generation) return known.candidates
+    const candidates = view.active.flatMap((member) => {
+      const section = sectionOf(member)
+      const offer = directory.offer(sworm, section)
+      if (offer === undefined || (type !== undefined && !offer.types.includes(type))) return []
+      return [new Host(this, sworm, section, member)]
+    })
+    this.#candidates.set(key, { view, generation, candidates })
+    return candidates
   }
 
-  /** Where placement wants a name to live now. */
-  home(hosted: Hosted, name: string): Candidate | undefined {
+  /**
+   * Where placement wants a name to live now. A sticky placement has no home for names: one that nobody runs is started
+   * by the member that hashing says, where the placement picks then.
+   */
+  home(hosted: Hosted, name: string, type: string): Candidate | undefined {
+    const { placement } = hosted
+    const candidates = this.candidates(hosted.id, type)
+    if (!this.hasQuorum(hosted)) return undefined
+    if (placement.isSticky !== true) return this.pick(placement, name, candidates)
+    return rendezvous(hash32(name), candidates.filter((one) => this.mayHave(hosted, name, one)))
+  }
+
+  /** Does placement accept this node for the name at all? */
+  mayHave({ placement }: Hosted, name: string, candidate: Candidate): boolean {
     try {
-      return hosted.placement.pick(name, this.candidates(hosted.id))
+      return placement.allows?.(name, candidate) ?? true
     } catch (error) {
-      // it is the user's function: without its answer the name stays where it is
-      this.warn(`placement "${hosted.placement.name}" failed for "${name}": ${String(error)}`)
+      this.warn(`placement "${placement.name}" failed for "${name}": ${String(error)}`)
+      return true
+    }
+  }
+
+  hasQuorum({ id, placement }: Hosted): boolean {
+    return this.candidates(id).length >= (placement.quorum ?? 0)
+  }
+
+  /** Where a name is to be started, on behalf of the node that asks for it. */
+  target(hosted: Hosted, name: string, type: string, caller: string): Candidate | undefined {
+    const context = { caller, random: this.parts.random }
+    return this.hasQuorum(hosted)
+      ? this.pick(hosted.placement, name, this.candidates(hosted.id, type), context)
+      : undefined
+  }
+
+  pick(
+    placement: Placement,
+    name: string,
+    candidates: ReadonlyArray<Candidate>,
+    context?: PlacementContext
+  ): Candidate | undefined {
+    try {
+      return placement.pick(name, candidates, context)
+    } catch (error) {
+      // it may be the user's function: without its answer the name stays where it is
+      this.warn(`placement "${placement.name}" failed for "${name}": ${String(error)}`)
       return undefined
     }
+  }
+
+  /** Notes a process that is being started somewhere and that the registry doesn't show yet; ended by the effect. */
+  starting<A, E>(sworm: string, section: SectionId, start: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const key = keyOf(sworm, section)
+    return Effect.suspend(() => {
+      this.#starting.set(key, (this.#starting.get(key) ?? 0) + 1)
+      return Effect.ensuring(
+        start,
+        Effect.sync(() => {
+          const left = this.#starting.get(key)! - 1
+          if (left > 0) this.#starting.set(key, left)
+          else this.#starting.delete(key)
+        })
+      )
+    })
+  }
+
+  /** How many processes of a sworm a node has, those included that are just being given to it. */
+  load(sworm: string, section: SectionId): number {
+    return this.parts.directory.count(sworm, section) + (this.#starting.get(keyOf(sworm, section)) ?? 0)
   }
 
   /** Who serialises registrations of a name, in a given view. */
@@ -111,15 +224,39 @@ export class Core {
   }
 
   /** Ends registrations for good: in the same entry, in place of whatever claim is there. */
-  writeTomb(sworm: string, name: string, tomb: Tomb): number {
+  writeTomb(
+    sworm: string,
+    name: string,
+    ended: { readonly registrations: ReadonlyArray<string>; readonly epoch: number },
+    reason: EndReason
+  ): number {
     const before = this.entry(sworm, name)?.tomb
-    const registrations = before === undefined ? tomb.registrations : union(before.registrations, tomb.registrations)
-    const epoch = Math.max(tomb.epoch, before?.epoch ?? 0)
-    return this.#write(sworm, name, { claim: undefined, tomb: { registrations, epoch } })
+    const registrations = before === undefined ? ended.registrations : union(before.registrations, ended.registrations)
+    const epoch = Math.max(ended.epoch, before?.epoch ?? 0)
+    return this.#write(sworm, name, { claim: undefined, tomb: { registrations, epoch, reason } })
+  }
+
+  /** Writes the claim of a process that has just started, with what its code has changed of it meanwhile. */
+  writeFirstClaim(process: LocalProcess, claim: Claim): number {
+    const changes = process.early ?? []
+    process.early = undefined
+    return this.writeClaim(process.sworm, process.name, changes.reduce(applyChange, claim))
+  }
+
+  /** A change of a name's claim at its holder, asked for by anyone; `undefined` when this node doesn't hold it. */
+  change(sworm: string, name: string, change: Change): number | undefined {
+    const claim = this.entry(sworm, name)?.claim
+    if (claim === undefined || claim.mode === "released") return undefined
+    const { replication } = this.parts
+    const changed = applyChange(claim, change)
+    return changed === claim
+      ? replication.replica.version(replication.replica.own)
+      : this.writeClaim(sworm, name, changed)
   }
 
   #write(sworm: string, name: string, entry: NameEntry): number {
     const value = entry.claim === undefined && entry.tomb === undefined ? undefined : entry
+    this.onClaim(sworm, name, entry.claim)
     return this.parts.replication.write(nameKey(sworm, name), value)
   }
 
@@ -136,8 +273,8 @@ export class Core {
     spec: Spec,
     epoch: number,
     handoff: { readonly state: unknown } | undefined
-  ): Effect.Effect<LocalProcess, StartFailed> {
-    return Effect.suspend(() => {
+  ): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> {
+    return Effect.suspend((): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> => {
       const { node, owner, processes } = this.parts
       const hosted = processes.hosted(sworm)
       const hostedType = hosted?.types.get(spec.type)
@@ -146,6 +283,9 @@ export class Core {
           ? `this node does not host "${sworm}"`
           : `no process type "${spec.type}" here`
         return Effect.fail(new StartFailed({ name, node: node.id, detail }))
+      }
+      if (processes.count(sworm) >= hosted.maxChildren) {
+        return Effect.fail(new TooManyProcesses({ sworm, node: node.id, max: hosted.maxChildren }))
       }
       const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
       processes.add(process)

@@ -1,122 +1,131 @@
 /** What the replicated entries amount to: who has which name, which groups there are, which node hosts which sworm. */
 import { Effect, type PubSub } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
-import { type Held, type NameEntry, type NameView, viewOf } from "../../src/protocol/claims.ts"
-import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
-import { parseKey } from "../../src/protocol/wire.ts"
-import type { RegistryChange } from "../../src/Registry.ts"
+import { compareClaims, type Held, type NameEntry, type NameView } from "../../src/protocol/claims.ts"
+import { compareText, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { type GivenUpEntry, type MetaEntry, type Offer, parseKey } from "../../src/protocol/wire.ts"
+import type { Entry, RegistryChange } from "../../src/Registry.ts"
 import type { ProcessRef } from "../../src/SwormError.ts"
 import { publish } from "./events.ts"
+import { History } from "./history.ts"
+import { Records } from "./records.ts"
+import { entryOf, Slot } from "./slot.ts"
+import { Watches } from "./watches.ts"
 
-const NOTHING: NameView = { claims: [], tombed: [], endedEpoch: 0, highestEpoch: 0 }
+const NOTHING: NameView = { claims: [], tombed: [], endedEpoch: 0, endReason: undefined, highestEpoch: 0 }
 
-/** All that sections say about one name. */
-export class Slot {
-  readonly sworm: string
-  readonly name: string
-  readonly entries: Array<readonly [SectionId, NameEntry]> = []
-  #view: NameView | undefined
-  #ref: ProcessRef | undefined
+/** One sworm, as the entries have it. */
+class SwormNames {
+  readonly slots = new Map<string, Slot>()
+  readonly aliases = new Map<string, Set<Slot>>()
+  readonly groups = new Map<string, Set<string>>()
+  /** How many names each section has. */
+  readonly counts = new Map<SectionId, number>()
+  readonly offers = new Map<SectionId, Offer>()
+  /** Raised whenever a node begins or ends to host it. */
+  generation = 0
+}
 
-  constructor(sworm: string, name: string) {
-    this.sworm = sworm
-    this.name = name
-  }
+const add = <A>(index: Map<string, Set<A>>, key: string, item: A): void => {
+  let items = index.get(key)
+  if (items === undefined) index.set(key, items = new Set())
+  items.add(item)
+}
 
-  get view(): NameView {
-    return this.#view ??= viewOf(this.entries)
-  }
-
-  set(section: SectionId, entry: NameEntry | undefined): void {
-    this.#view = undefined
-    this.#ref = undefined
-    const at = this.entries.findIndex(([id]) => id === section)
-    if (at >= 0 && entry !== undefined) this.entries[at] = [section, entry]
-    else if (at >= 0) this.entries.splice(at, 1)
-    else if (entry !== undefined) this.entries.push([section, entry])
-  }
-
-  entryOf(section: SectionId): NameEntry | undefined {
-    return this.entries.find(([id]) => id === section)?.[1]
-  }
-
-  /** The claim that has the name, its holder gone or not; a released one has nothing. */
-  get top(): Held | undefined {
-    const top = this.view.claims[0]
-    return top === undefined || top.claim.mode === "released" ? undefined : top
-  }
-
-  get ref(): ProcessRef | undefined {
-    const top = this.top
-    if (top === undefined) return undefined
-    return this.#ref ??= { sworm: this.sworm, name: this.name, node: nodeOf(top.section), epoch: top.claim.epoch }
-  }
+const remove = <A>(index: Map<string, Set<A>>, key: string, item: A): void => {
+  const items = index.get(key)
+  items?.delete(item)
+  if (items?.size === 0) index.delete(key)
 }
 
 export interface DirectoryOptions {
   readonly isGone: (section: SectionId) => boolean
+  readonly nowMs: () => number
   /** Something about a name has changed: it is to be decided upon. */
   readonly onName: (slot: Slot) => void
   /** A node offers, or no longer offers, a sworm. */
   readonly onHosts: (sworm: string) => void
+  /** A node gave a process up, or has forgotten that. */
+  readonly onGivenUp: (sworm: string, name: string) => void
 }
+
+const NO_NAMES: ReadonlyArray<string> = []
 
 export class Directory {
   readonly #options: DirectoryOptions
-  readonly #names = new Map<string, Map<string, Slot>>()
-  readonly #groups = new Map<string, Map<string, Set<string>>>()
-  readonly #hosts = new Map<string, Set<SectionId>>()
+  readonly #sworms = new Map<string, SwormNames>()
   readonly #watchers = new Map<string, Set<() => void>>()
   readonly changes: PubSub.PubSub<RegistryChange>
+  readonly watches: Watches
+  readonly history: History
+  readonly metas: Records<MetaEntry> = new Records()
+  readonly givenUp: Records<GivenUpEntry> = new Records()
 
   constructor(options: DirectoryOptions, changes: PubSub.PubSub<RegistryChange>) {
     this.#options = options
     this.changes = changes
+    this.history = new History(options.nowMs)
+    this.watches = new Watches(this, options.isGone)
+  }
+
+  #sworm(id: string): SwormNames {
+    let sworm = this.#sworms.get(id)
+    if (sworm === undefined) this.#sworms.set(id, sworm = new SwormNames())
+    return sworm
   }
 
   /** Takes a change of a section. */
   apply(section: SectionId, key: string, value: unknown): void {
     const parsed = parseKey(key)
     if (parsed === undefined) return
-    if (parsed._tag === "Sworm") return this.#applyHost(section, parsed.sworm, value !== undefined)
-    const { name, sworm } = parsed
-    let names = this.#names.get(sworm)
-    if (names === undefined) this.#names.set(sworm, names = new Map())
-    let slot = names.get(name)
-    if (slot === undefined) names.set(name, slot = new Slot(sworm, name))
-    const before = slot.ref
-    const groupsBefore = slot.top?.claim.groups
-    slot.set(section, value as NameEntry | undefined)
-    this.#regroup(slot, groupsBefore, slot.top?.claim.groups)
-    if (slot.entries.length === 0) names.delete(name)
-    this.#tell(slot, before)
+    const sworm = this.#sworm(parsed.sworm)
+    switch (parsed._tag) {
+      case "Sworm": {
+        if (value === undefined) sworm.offers.delete(section)
+        else sworm.offers.set(section, value as Offer)
+        sworm.generation++
+        return this.#options.onHosts(parsed.sworm)
+      }
+      case "Meta":
+        return this.metas.set(parsed.sworm, parsed.name, section, value as MetaEntry | undefined)
+      case "GivenUp":
+        this.givenUp.set(parsed.sworm, parsed.name, section, value as GivenUpEntry | undefined)
+        return this.#options.onGivenUp(parsed.sworm, parsed.name)
+      case "Name":
+        return this.#applyName(sworm, parsed.sworm, parsed.name, section, value as NameEntry | undefined)
+    }
+  }
+
+  #applyName(
+    sworm: SwormNames,
+    id: string,
+    name: string,
+    section: SectionId,
+    entry: NameEntry | undefined
+  ): void {
+    let slot = sworm.slots.get(name)
+    if (slot === undefined) sworm.slots.set(name, slot = new Slot(id, name))
+    const before = slot.top
+    const refBefore = slot.ref
+    slot.set(section, entry)
+    const after = slot.top
+    if (before?.section !== after?.section) this.#recount(sworm, before?.section, after?.section)
+    reindex(sworm.groups, before?.claim.groups ?? NO_NAMES, after?.claim.groups ?? NO_NAMES, name)
+    reindex(sworm.aliases, aliasesOf(before), aliasesOf(after), slot)
+    if (slot.entries.length === 0) sworm.slots.delete(name)
+    this.#tell(slot, refBefore)
+    this.watches.changed(slot, before)
+    this.history.note(slot, before, after)
     this.#options.onName(slot)
   }
 
-  #applyHost(section: SectionId, sworm: string, hosts: boolean): void {
-    let sections = this.#hosts.get(sworm)
-    if (sections === undefined) this.#hosts.set(sworm, sections = new Set())
-    if (hosts) sections.add(section)
-    else sections.delete(section)
-    this.#options.onHosts(sworm)
-  }
-
-  #regroup(slot: Slot, before: ReadonlyArray<string> | undefined, after: ReadonlyArray<string> | undefined): void {
-    if (before === after) return
-    for (const group of before ?? []) {
-      if (after?.includes(group)) continue
-      const groups = this.#groups.get(slot.sworm)
-      const members = groups?.get(group)
-      members?.delete(slot.name)
-      if (members?.size === 0) groups?.delete(group)
+  #recount({ counts }: SwormNames, before: SectionId | undefined, after: SectionId | undefined): void {
+    if (before !== undefined) {
+      const count = (counts.get(before) ?? 0) - 1
+      if (count > 0) counts.set(before, count)
+      else counts.delete(before)
     }
-    for (const group of after ?? []) {
-      let groups = this.#groups.get(slot.sworm)
-      if (groups === undefined) this.#groups.set(slot.sworm, groups = new Map())
-      let members = groups.get(group)
-      if (members === undefined) groups.set(group, members = new Set())
-      members.add(slot.name)
-    }
+    if (after !== undefined) counts.set(after, (counts.get(after) ?? 0) + 1)
   }
 
   #tell(slot: Slot, before: ProcessRef | undefined): void {
@@ -131,51 +140,115 @@ export class Directory {
     publish(this.changes, { sworm: slot.sworm, name: slot.name, ref, before })
   }
 
+  // ---- one name
+
   slot(sworm: string, name: string): Slot | undefined {
-    return this.#names.get(sworm)?.get(name)
+    return this.#sworms.get(sworm)?.slots.get(name)
   }
 
   view(sworm: string, name: string): NameView {
     return this.slot(sworm, name)?.view ?? NOTHING
   }
 
+  /** The name's own slot if something has it, else that of the process which has it as one more name. */
+  resolve(sworm: string, name: string): Slot | undefined {
+    const names = this.#sworms.get(sworm)
+    const slot = names?.slots.get(name)
+    if (slot?.top !== undefined || names === undefined || names.aliases.size === 0) return slot
+    return this.bestOf(sworm, name) ?? slot
+  }
+
+  hasAliases(sworm: string): boolean {
+    return (this.#sworms.get(sworm)?.aliases.size ?? 0) > 0
+  }
+
+  /** The processes that have a name as one more. */
+  allOf(sworm: string, alias: string): ReadonlyArray<Slot> {
+    return [...this.#sworms.get(sworm)?.aliases.get(alias) ?? []]
+  }
+
+  /** Of the processes that have a name as one more, the one that stands first. */
+  bestOf(sworm: string, alias: string): Slot | undefined {
+    let best: Slot | undefined
+    for (const slot of this.allOf(sworm, alias)) {
+      if (best === undefined || compareClaims(slot.top!, best.top!) < 0) best = slot
+    }
+    return best
+  }
+
   /** Who has the name and is not gone. */
   ref(sworm: string, name: string): ProcessRef | undefined {
-    const slot = this.slot(sworm, name)
+    const slot = this.resolve(sworm, name)
     const top = slot?.top
     return top === undefined || this.#options.isGone(top.section) ? undefined : slot!.ref
   }
 
   find(sworm: string, name: string): Location | undefined {
-    const top = this.slot(sworm, name)?.top
+    const slot = this.resolve(sworm, name)
+    const top = slot?.top
     if (top === undefined || this.#options.isGone(top.section)) return undefined
-    return { section: top.section, epoch: top.claim.epoch, continuity: top.claim.continuity }
+    return { name: slot!.name, section: top.section, epoch: top.claim.epoch, continuity: top.claim.continuity }
+  }
+
+  entry(sworm: string, name: string): Entry | undefined {
+    const slot = this.resolve(sworm, name)
+    const top = slot?.top
+    return top === undefined || this.#options.isGone(top.section) ? undefined : entryOf(slot!, top)
+  }
+
+  // ---- all of a sworm
+
+  /** Every name that somebody has who is not gone, in order. */
+  *present(sworm: string): Generator<readonly [Slot, Held]> {
+    for (const slot of this.#sworms.get(sworm)?.slots.values() ?? []) {
+      const { top } = slot
+      if (top !== undefined && !this.#options.isGone(top.section)) yield [slot, top]
+    }
   }
 
   refs(sworm: string): Array<ProcessRef> {
-    const refs: Array<ProcessRef> = []
-    for (const slot of this.#names.get(sworm)?.values() ?? []) {
-      const ref = this.ref(sworm, slot.name)
-      if (ref !== undefined) refs.push(ref)
-    }
-    return refs.sort(byName)
+    return Array.from(this.present(sworm), ([slot]) => slot.ref!).sort(byName)
   }
 
   group(sworm: string, group: string): Array<ProcessRef> {
     const refs: Array<ProcessRef> = []
-    for (const name of this.#groups.get(sworm)?.get(group) ?? []) {
-      const ref = this.ref(sworm, name)
+    for (const name of this.#sworms.get(sworm)?.groups.get(group) ?? []) {
+      const ref = this.slot(sworm, name)?.top === undefined ? undefined : this.ref(sworm, name)
       if (ref !== undefined) refs.push(ref)
     }
     return refs.sort(byName)
   }
 
-  hosts(sworm: string, section: SectionId): boolean {
-    return this.#hosts.get(sworm)?.has(section) ?? false
+  groups(sworm: string): Array<string> {
+    return [...this.#sworms.get(sworm)?.groups.keys() ?? []].sort(compareText)
   }
 
-  *slots(): Generator<Slot> {
-    for (const names of this.#names.values()) yield* names.values()
+  /** How many names a section has. */
+  count(sworm: string, section: SectionId): number {
+    return this.#sworms.get(sworm)?.counts.get(section) ?? 0
+  }
+
+  counts(sworm: string): Iterable<readonly [SectionId, number]> {
+    return this.#sworms.get(sworm)?.counts ?? []
+  }
+
+  isGone(section: SectionId): boolean {
+    return this.#options.isGone(section)
+  }
+
+  // ---- hosts
+
+  offer(sworm: string, section: SectionId): Offer | undefined {
+    return this.#sworms.get(sworm)?.offers.get(section)
+  }
+
+  /** Changes with the sworm's hosts. */
+  generation(sworm: string): number {
+    return this.#sworms.get(sworm)?.generation ?? 0
+  }
+
+  *slots(sworm?: string): Generator<Slot> {
+    for (const [id, { slots }] of this.#sworms) if (sworm === undefined || id === sworm) yield* slots.values()
   }
 
   /** Done at the next change of who has the name. */
@@ -194,4 +267,17 @@ export class Directory {
   }
 }
 
-const byName = (a: ProcessRef, b: ProcessRef): number => a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+const aliasesOf = (held: Held | undefined): ReadonlyArray<string> => held?.claim.extras?.aliases ?? NO_NAMES
+
+const reindex = <A>(
+  index: Map<string, Set<A>>,
+  before: ReadonlyArray<string>,
+  after: ReadonlyArray<string>,
+  item: A
+): void => {
+  if (before === after) return
+  for (const key of before) if (!after.includes(key)) remove(index, key, item)
+  for (const key of after) add(index, key, item)
+}
+
+const byName = (a: ProcessRef, b: ProcessRef): number => compareText(a.name, b.name)

@@ -9,6 +9,7 @@ import { Effect, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
 import type { MovedCall } from "../../src/protocol/calls.ts"
 import { type Claim, compareClaims, type Held, union } from "../../src/protocol/claims.ts"
+import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
@@ -18,7 +19,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { HandoffError, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
-import type { Slot } from "./directory.ts"
+import type { Slot } from "./slot.ts"
 import { publish } from "./events.ts"
 import { sectionOf } from "./membership.ts"
 import { Method } from "./requests.ts"
@@ -63,7 +64,7 @@ export class Mover {
     const { name, sworm } = process
     const claim = core.entry(sworm, name)?.claim
     const member = members.member(target)
-    if (claim?.mode !== "live" || process.status !== "running") {
+    if (claim?.mode !== "live" || (process.status !== "running" && process.status !== "passive")) {
       return yield* Effect.fail(this.#failed(process, target, "it is not running here"))
     }
     if (member === undefined || target === node.id) {
@@ -100,6 +101,7 @@ export class Mover {
       ),
       Effect.flatMap((answer): Effect.Effect<Packed, HandoffError> => {
         if (answer._tag === "Ignore") {
+          this.#core.staying.add(process)
           return Effect.fail(this.#failed(process, target, "its process type answered ignore"))
         }
         if (answer._tag === "Restart") return Effect.succeed({ withState: false, state: undefined })
@@ -236,13 +238,12 @@ export class Mover {
       const handoff = decoded === undefined ? undefined : { state: decoded.value }
       return core.startProcess(sworm, name, spec, epoch, handoff).pipe(
         Effect.match({
-          onFailure: (error) => [false, error.detail] as const,
+          onFailure: (error) => [false, error.message] as const,
           onSuccess: (process) => {
             process.status = "prepared"
             process.preparedFrom = source
             const continuity = handoff === undefined ? stamps.next(nowMs()) : offered.continuity
-            const groups = union(offered.groups, process.groups)
-            const version = core.writeClaim(sworm, name, { ...offered, epoch, mode: "prepared", continuity, groups })
+            const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch] as const
           }
         })
@@ -342,6 +343,7 @@ export class Mover {
           mode: claim.mode === "adopted" ? "adopted" : "live",
           registrations: union(claim.registrations, theirs.claim.registrations),
           groups: union(claim.groups, theirs.claim.groups),
+          extras: mergeExtras(claim, theirs.claim),
           continuity: taken ? theirs.claim.continuity : claim.continuity,
           merged: [...claim.merged, id]
         })
@@ -372,6 +374,14 @@ export class Mover {
     Effect.runSync(Ref.set(process.state, decoded.value))
     return true
   }
+}
+
+/** The winner's, with the other's names besides. */
+const mergeExtras = (mine: Claim, theirs: Claim): Claim["extras"] => {
+  const { aliases } = extrasOf(theirs)
+  return aliases.length === 0
+    ? mine.extras
+    : withExtras(mine, { aliases: union(extrasOf(mine).aliases, aliases) }).extras
 }
 
 /** Waiting messages in parts that fit a frame each; at least one part, so that there is a commit. */

@@ -1,5 +1,6 @@
 /** Moves this node's processes to where placement wants them: after a change of members, on leaving, on command. */
 import { Effect, Latch } from "effect"
+import type { Candidate } from "../../src/Placement.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Core } from "./core.ts"
 import type { Mover } from "./mover.ts"
@@ -14,24 +15,37 @@ export interface Rebalancer {
   readonly look: () => void
   /** Gives away every process of one sworm, or of all; answers how many went. Bounded by the shutdown timeout. */
   readonly giveAway: (sworm?: string) => Effect.Effect<number>
+  /** Where a process of this node is about to move, if it is. */
+  readonly target: (process: LocalProcess) => string | undefined
 }
 
 export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   const { members, node, options, processes } = core.parts
   const wanted = Latch.makeUnsafe(false)
 
-  const target = (process: LocalProcess): string | undefined => {
-    const home = core.home(process.hosted, process.name)?.id
-    return home === node.id ? undefined : home
+  const own = (process: LocalProcess): Candidate | undefined =>
+    core.candidates(process.sworm, process.type.name).find(({ id }) => id === node.id)
+
+  /** Where a process should be instead; `undefined` when it is right here, or nowhere better. */
+  const target = (process: LocalProcess, isExcess = false): string | undefined => {
+    const { hosted, name, type } = process
+    const here = own(process)
+    if (hosted.placement.isSticky !== true) {
+      const home = core.home(hosted, name, type.name)?.id
+      return home === node.id ? undefined : home
+    }
+    if (here !== undefined && !isExcess && core.mayHave(hosted, name, here)) return undefined
+    const to = core.target(hosted, name, type.name, "")?.id
+    return to === node.id ? undefined : to
   }
 
-  const moveAll = (moving: ReadonlyArray<LocalProcess>): Effect.Effect<number> => {
+  const moveAll = (moving: ReadonlyArray<LocalProcess>, isExcess = false): Effect.Effect<number> => {
     let moved = 0
     return Effect.forEach(
       moving,
       (process) =>
         Effect.suspend(() => {
-          const to = target(process)
+          const to = target(process, isExcess)
           return to === undefined ? Effect.void : Effect.matchEffect(mover.move(process, to), {
             onFailure: (error) => Effect.logDebug(error.message),
             onSuccess: () => Effect.sync(() => void moved++)
@@ -41,19 +55,39 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     ).pipe(Effect.map(() => moved))
   }
 
+  const mayMove = (process: LocalProcess): boolean =>
+    (process.status === "running" || process.status === "passive") &&
+    process.hosted.redistribution === "active" && !core.staying.has(process)
+
   const misplaced = (): Array<LocalProcess> =>
-    [...processes.all()].filter((process) =>
-      process.status === "running" && process.hosted.redistribution === "active" && target(process) !== undefined
-    )
+    [...processes.all()].filter((process) => mayMove(process) && target(process) !== undefined)
+
+  /** For placements that go by load: the latest of those that are too many here. */
+  const excess = (): Array<LocalProcess> =>
+    [...processes.sworms()].flatMap((hosted) => {
+      const candidates = core.candidates(hosted.id)
+      const limit = hosted.placement.limit?.(candidates) ?? Infinity
+      const count = candidates.length > 1 ? processes.count(hosted.id) - limit : 0
+      return count > 0 ? [...processes.of(hosted.id)].filter(mayMove).slice(-count) : []
+    })
+
+  /** Without its quorum a sworm runs nothing: its names stay registered, and start again when there is one. */
+  const stopMinority = Effect.suspend(() => {
+    const stopped = [...processes.sworms()].filter((hosted) => !core.hasQuorum(hosted))
+      .flatMap((hosted) => [...processes.of(hosted.id)].filter(({ status }) => status !== "starting"))
+    return Effect.forEach(stopped, (process) => closeHere(core, process), { concurrency: "unbounded", discard: true })
+  })
 
   const round = Effect.gen(function* () {
     yield* wanted.await
+    yield* stopMinority
     yield* Effect.sleep(SETTLE_MS)
     yield* wanted.close
     if (members.self().status !== "alive") return
     const moving = misplaced()
-    if (moving.length === 0) return
-    const moved = yield* moveAll(moving)
+    const surplus = moving.length > 0 ? [] : excess()
+    if (moving.length + surplus.length === 0) return
+    const moved = (yield* moveAll(moving)) + (yield* moveAll(surplus, true))
     if (moved < moving.length) {
       yield* Effect.sleep(RETRY_MS)
       yield* wanted.open
@@ -69,9 +103,11 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   const giveAway: Rebalancer["giveAway"] = (sworm) => {
     let total = 0
     const rest = (): Array<LocalProcess> => [...(sworm === undefined ? processes.all() : processes.of(sworm))]
+    const movable = (): Array<LocalProcess> =>
+      rest().filter((process) => !core.staying.has(process) && target(process) !== undefined)
     const rounds = Effect.gen(function* () {
-      while (rest().some((process) => target(process) !== undefined)) {
-        const moved = yield* moveAll(rest())
+      for (let moving = movable(); moving.length > 0; moving = movable()) {
+        const moved = yield* moveAll(moving)
         total += moved
         if (moved === 0) yield* Effect.sleep(SETTLE_MS)
       }
@@ -80,13 +116,11 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       Effect.timeoutOrElse({ duration: options.shutdownTimeoutMs, orElse: () => Effect.void }),
       Effect.andThen(Effect.suspend(() => {
         const left = rest()
-        const close = Effect.forEach(left, (process) => closeHere(core, process), {
-          concurrency: "unbounded",
-          discard: true
-        })
-        return left.length === 0 || core.candidates(left[0]!.sworm).length === 0 ? close : Effect.andThen(
+        const close = closeInOrder(core, left)
+        const lost = left.filter((process) => !core.staying.has(process))
+        return lost.length === 0 || core.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
           Effect.logWarning(
-            `${left.length} processes could not be handed over in time: they start from their args elsewhere`
+            `${lost.length} processes could not be handed over in time: they start from their args elsewhere`
           ),
           close
         )
@@ -95,8 +129,28 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     )
   }
 
-  return { look: () => wanted.openUnsafe(), giveAway } satisfies Rebalancer
+  return { look: () => wanted.openUnsafe(), giveAway, target } satisfies Rebalancer
 })
+
+/**
+ * As supervisors do: the last started first. Those that are linked end one after the other, the dependent ones before
+ * what they depend on; the others need not wait for each other.
+ */
+const closeInOrder = (core: Core, processes: ReadonlyArray<LocalProcess>): Effect.Effect<void> => {
+  const lines = new Map<unknown, Array<LocalProcess>>()
+  for (const process of [...processes].reverse()) {
+    const link = core.entry(process.sworm, process.name)?.claim?.extras?.link
+    const line = link === undefined ? process : `${process.sworm}\n${link.names.join("\n")}`
+    lines.set(line, [...lines.get(line) ?? [], process])
+    const rank = ({ name }: LocalProcess): number => link?.names.indexOf(name) ?? 0
+    if (link !== undefined) lines.get(line)!.sort((a, b) => rank(b) - rank(a))
+  }
+  return Effect.forEach(
+    lines.values(),
+    (line) => Effect.forEach(line, (process) => closeHere(core, process), { discard: true }),
+    { concurrency: "unbounded", discard: true }
+  )
+}
 
 /** Stops a process whose registration goes on: another node may start it from its spec. */
 const closeHere = (core: Core, process: LocalProcess): Effect.Effect<void> =>

@@ -4,10 +4,10 @@
  */
 import { Deferred, Effect, Exit } from "effect"
 import type { Claim, Spec } from "../../src/protocol/claims.ts"
+import { NO_EXTRAS } from "../../src/protocol/extras.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
-import { notPlain } from "../../src/protocol/plain.ts"
 import { weigh } from "../../src/protocol/replica.ts"
-import { asArray, asCount, asText, asTexts, decodeSpec, encodeSpec, nameKey } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asFlag, asText, asTexts, decodeSpec, encodeSpec, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import {
   decodeRegisterError,
@@ -20,8 +20,10 @@ import {
   Unavailable,
   Unregistered
 } from "../../src/SwormError.ts"
-import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
+import { AGAIN, again, ASK_TIMEOUT_MS, checkMetadata, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
+import { sectionOf } from "./membership.ts"
+import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
 
 /** What is to be registered. */
@@ -31,6 +33,9 @@ export interface Registration {
   /** Missing for something that runs already, on the node that registers it. */
   readonly spec: Spec | undefined
   readonly metadata: unknown
+  readonly leaseMs?: number | undefined
+  /** One more name of a process that is registered already, under this one. */
+  readonly aliasOf?: string | undefined
 }
 
 /** A registration as it was made: the claim stands in this section from this version on. */
@@ -50,8 +55,11 @@ export class Registrar {
   readonly #reserved = new Map<string, { readonly reg: RegistrationId; readonly outcome: Deferred.Deferred<Outcome> }>()
   #lastSeq = 0
 
-  constructor(core: Core) {
+  readonly #registrations: Registrations
+
+  constructor(core: Core, registrations: Registrations) {
     this.#core = core
+    this.#registrations = registrations
     const { requests } = core.parts
     requests.answer(Method.register, (_, body) => this.#registerAsked(body))
     requests.answer(Method.start, (_, body) => this.#startAsked(body))
@@ -77,13 +85,14 @@ export class Registrar {
 
   #attempt(reg: RegistrationId, registration: Registration): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const { members, node, replication, requests } = this.#core.parts
-    const { metadata, name, spec, sworm } = registration
+    const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
     const registrar = replication.synced ? this.#core.registrar(sworm, name) : undefined
     if (registrar === undefined) return again
     const view = members.view().hash
     if (registrar === node.id) return this.#serve(view, reg, registration, node.section)
     const plainSpec = spec === undefined ? null : encodeSpec(spec)
-    const body = [view, reg, sworm, name, plainSpec, metadata ?? null, node.section, this.#seen(sworm, name)]
+    const what = [sworm, name, plainSpec, metadata ?? null, leaseMs ?? null, aliasOf ?? null]
+    const body = [view, reg, what, node.section, this.#seen(sworm, name)]
     return requests.ask(registrar, Method.register, body, REGISTER_TIMEOUT_MS).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
       Effect.catchTag("NoAnswer", () => again)
@@ -93,13 +102,8 @@ export class Registrar {
   // ---- the registrar's side
 
   #registerAsked(body: unknown): Effect.Effect<unknown> {
-    const [view, reg, sworm, name, spec, metadata, caller, seen] = asArray(body, 8)
-    const registration: Registration = {
-      sworm: asText(sworm),
-      name: asText(name),
-      spec: spec === null ? undefined : decodeSpec(spec),
-      metadata: metadata ?? undefined
-    }
+    const [view, reg, what, caller, seen] = asArray(body, 5)
+    const registration = readRegistration(what)
     const served = Effect.suspend(() => this.#serve(asCount(view), asText(reg), registration, asText(caller)))
     return Effect.map(Effect.exit(Effect.andThen(this.#catchUp(registration.name, seen), served)), writeOutcome)
   }
@@ -132,7 +136,7 @@ export class Registrar {
       const { members, replication } = this.#core.parts
       if (!replication.synced || members.view().hash !== viewHash) return again
       const { name, sworm } = registration
-      const known = this.#known(sworm, name, reg)
+      const known = this.#known(sworm, name, reg, registration.aliasOf)
       if (known !== undefined) return known
       const key = keyOf(sworm, name)
       const reserved = this.#reserved.get(key)
@@ -164,23 +168,27 @@ export class Registrar {
     return section === node.section ? Effect.void : replication.have(section, version, `register "${name}"`)
   }
 
-  #known(sworm: string, name: string, reg: RegistrationId): Effect.Effect<Registered, RegisterError> | undefined {
-    const { directory } = this.#core.parts
+  #known(
+    sworm: string,
+    name: string,
+    reg: RegistrationId,
+    aliasOf?: string
+  ): Effect.Effect<Registered, RegisterError> | undefined {
+    const { directory, replication } = this.#core.parts
     const view = directory.view(sworm, name)
     if (view.tombed.includes(reg)) return Effect.fail(new Unregistered({ sworm, name }))
-    const top = view.claims[0]
+    const slot = view.claims.length > 0 ? undefined : directory.bestOf(sworm, name)
+    const top = view.claims[0] ?? slot?.top
     if (top === undefined) return undefined
-    const mine = view.claims.some(({ claim }) => claim.registrations.includes(reg))
+    const mine = slot === undefined
+      ? view.claims.some(({ claim }) => claim.registrations.includes(reg))
+      : slot.name === aliasOf
     if (!mine) {
-      const ref = { sworm, name, node: nodeOf(top.section), epoch: top.claim.epoch }
+      const ref = { sworm, name: slot?.name ?? name, node: nodeOf(top.section), epoch: top.claim.epoch }
       return Effect.fail(new NameTaken({ ref }))
     }
-    const { replication } = this.#core.parts
-    return Effect.succeed({
-      section: top.section,
-      version: replication.replica.version(top.section),
-      epoch: top.claim.epoch
-    })
+    const version = replication.replica.version(top.section)
+    return Effect.succeed({ section: top.section, version, epoch: top.claim.epoch })
   }
 
   #afterReserved(
@@ -241,73 +249,93 @@ export class Registrar {
   readonly #place = Effect.fnUntraced({ self: this }, function* (
     this: Registrar,
     reg: RegistrationId,
-    { metadata, name, spec, sworm }: Registration,
+    registration: Registration,
     caller: SectionId
   ): Effect.fn.Return<Registered | typeof AGAIN, RegisterError> {
+    const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
     const core = this.#core
-    const { node, nowMs, requests, stamps } = core.parts
-    const target = spec === undefined ? nodeOf(caller) : yield* this.#home(sworm, name)
+    const { members, node, nowMs, requests, stamps } = core.parts
+    if (aliasOf !== undefined) return yield* this.#alias(sworm, name, aliasOf)
+    const target = spec === undefined ? nodeOf(caller) : yield* this.#target(sworm, name, spec.type, nodeOf(caller))
     if (target === AGAIN) return AGAIN
     if (target === undefined) {
-      const hosts = core.candidates(sworm).length
-      const detail = hosts === 0
-        ? `no node hosts "${sworm}" now`
-        : `placement picks none of the ${hosts} nodes that host it`
-      return yield* Effect.fail(new Unavailable({ operation: `register "${name}"`, detail }))
+      return yield* Effect.fail(
+        new Unavailable({ operation: `register "${name}"`, detail: this.#whyNowhere(sworm, spec?.type) })
+      )
     }
     const epoch = core.nextEpoch(sworm, name)
     const start = stamps.next(nowMs())
-    if (target === node.id) return yield* this.#start(sworm, name, reg, epoch, start, spec, metadata)
-    const body = [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null]
-    return yield* requests.ask(target, Method.start, body, START_TIMEOUT_MS).pipe(
-      Effect.flatMap((reply) => readOutcome(reply)),
-      Effect.catchTag("NoAnswer", () => again)
-    )
+    const member = members.member(target)
+    const begun = target === node.id ? this.#start(reg, registration, epoch, start) : requests.ask(
+      target,
+      Method.start,
+      [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null, leaseMs ?? null],
+      START_TIMEOUT_MS
+    ).pipe(Effect.flatMap((reply) => readOutcome(reply)), Effect.catchTag("NoAnswer", () => again))
+    return yield* member === undefined ? begun : core.starting(sworm, sectionOf(member), begun)
   })
 
+  #whyNowhere(sworm: string, type: string | undefined): string {
+    const hosts = this.#core.candidates(sworm).length
+    const quorum = this.#core.parts.processes.hosted(sworm)?.placement.quorum ?? 0
+    if (hosts === 0) return `no node hosts "${sworm}" now`
+    if (hosts < quorum) return `${hosts} nodes host "${sworm}", its quorum is ${quorum}`
+    if (type !== undefined && this.#core.candidates(sworm, type).length === 0) {
+      return `none of the ${hosts} nodes that host "${sworm}" has the process type "${type}"`
+    }
+    return `placement picks none of the ${hosts} nodes that host it`
+  }
+
+  /** The process's holder writes the name into its claim: so it goes wherever the process goes. */
+  #alias(sworm: string, alias: string, name: string): Effect.Effect<Registered, RegisterError> {
+    return this.#registrations.changed(sworm, name, { _tag: "Alias", alias }).pipe(
+      Effect.map((change) => ({ ...change, epoch: this.#core.parts.directory.ref(sworm, alias)?.epoch ?? 0 })),
+      Effect.catchTag("NotRegistered", () => Effect.fail(new Unregistered({ sworm, name })))
+    )
+  }
+
   /** Where placement wants a name; a node that doesn't host the sworm has to ask one that does. */
-  #home(sworm: string, name: string): Effect.Effect<string | typeof AGAIN | undefined> {
+  #target(
+    sworm: string,
+    name: string,
+    type: string,
+    caller: string
+  ): Effect.Effect<string | typeof AGAIN | undefined> {
     const { node, processes, requests } = this.#core.parts
     const hosted = processes.hosted(sworm)
-    if (hosted !== undefined) return Effect.succeed(this.#core.home(hosted, name)?.id)
+    if (hosted !== undefined) return Effect.succeed(this.#core.target(hosted, name, type, caller)?.id)
     const host = this.#core.candidates(sworm).find(({ id }) => id !== node.id)
     if (host === undefined) return Effect.succeed(undefined)
-    return requests.ask(host.id, Method.home, [sworm, name], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply) => reply === null ? AGAIN : asText(reply)),
+    return requests.ask(host.id, Method.home, [sworm, name, type, caller], ASK_TIMEOUT_MS).pipe(
+      Effect.map((reply) => {
+        const [isHost, target] = asArray(reply, 2)
+        return !asFlag(isHost) ? AGAIN : target === null ? undefined : asText(target)
+      }),
       Effect.catchTag("NoAnswer", () => again)
     )
   }
 
   #homeAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name] = asTexts(body)
+    const [sworm, name, type, caller] = asTexts(body)
     const hosted = this.#core.parts.processes.hosted(sworm!)
-    return Effect.succeed(hosted === undefined ? null : this.#core.home(hosted, name!)?.id ?? null)
+    if (hosted === undefined) return Effect.succeed([false, null])
+    return Effect.succeed([true, this.#core.target(hosted, name!, type!, caller!)?.id ?? null])
   }
 
   // ---- the node that is to run it
 
   #startAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name, reg, epoch, start, spec, metadata] = asArray(body, 7)
-    const started = this.#start(
-      asText(sworm),
-      asText(name),
-      asText(reg),
-      asCount(epoch),
-      asCount(start),
-      spec === null ? undefined : decodeSpec(spec),
-      metadata ?? undefined
-    )
+    const [sworm, name, reg, epoch, start, spec, metadata, leaseMs] = asArray(body, 8)
+    const registration = readRegistration([sworm, name, spec, metadata, leaseMs, null])
+    const started = this.#start(asText(reg), registration, asCount(epoch), asCount(start))
     return Effect.map(Effect.exit(started), writeOutcome)
   }
 
   #start(
-    sworm: string,
-    name: string,
     reg: RegistrationId,
+    { leaseMs, metadata, name, spec, sworm }: Registration,
     epoch: number,
-    start: number,
-    spec: Spec | undefined,
-    metadata: unknown
+    start: number
   ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const core = this.#core
     const { node, nowMs, stamps } = core.parts
@@ -321,9 +349,10 @@ export class Registrar {
         continuity: stamps.next(nowMs()),
         spec,
         metadata,
-        groups: process?.groups ?? []
+        groups: [],
+        extras: leaseMs === undefined ? undefined : { ...NO_EXTRAS, leaseMs }
       }
-      const version = core.writeClaim(sworm, name, claim)
+      const version = process === undefined ? core.writeClaim(sworm, name, claim) : core.writeFirstClaim(process, claim)
       process?.serve(epoch)
       core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch } })
       return { section: node.section, version, epoch }
@@ -347,12 +376,24 @@ export class Registrar {
 }
 
 /** Args and metadata are told to every node: they must be plain, and small. */
-const checkData = ({ metadata, name, spec }: Registration, maxBytes: number): InvalidInput | undefined => {
-  const reason = notPlain(metadata)
-  if (reason !== undefined) return new InvalidInput({ what: `metadata of "${name}"`, detail: reason })
-  if (weigh(spec?.args) + weigh(metadata) <= maxBytes) return undefined
+const checkData = ({ aliasOf, metadata, name, spec }: Registration, maxBytes: number): InvalidInput | undefined => {
+  const invalid = checkMetadata(name, metadata, maxBytes) ??
+    (aliasOf === undefined ? undefined : checkName("name", aliasOf))
+  if (invalid !== undefined || weigh(spec?.args) + weigh(metadata) <= maxBytes) return invalid
   const detail = `args and metadata of "${name}" take more than ${maxBytes} bytes: keep large data elsewhere`
   return new InvalidInput({ what: "registration", detail })
+}
+
+const readRegistration = (u: unknown): Registration => {
+  const [sworm, name, spec, metadata, leaseMs, aliasOf] = asArray(u, 6)
+  return {
+    sworm: asText(sworm),
+    name: asText(name),
+    spec: spec === null ? undefined : decodeSpec(spec),
+    metadata: metadata ?? undefined,
+    leaseMs: leaseMs === null ? undefined : asCount(leaseMs),
+    aliasOf: aliasOf === null ? undefined : asText(aliasOf)
+  }
 }
 
 // ---- outcomes on the wire

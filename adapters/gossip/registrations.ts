@@ -2,17 +2,26 @@
  * What happens to a registration once it is made: it is looked up, ended, put into groups (PROTOCOL R2, H26, H28).
  * Changes go to the holder of the claim, the only node that writes it.
  */
-import { Deferred, Effect } from "effect"
+import { Deferred, Effect, Option } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
-import { union } from "../../src/protocol/claims.ts"
+import { type EndReason, union } from "../../src/protocol/claims.ts"
+import type { Change } from "../../src/protocol/extras.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
-import { asArray, asCount, asText, asTexts } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asText, asTexts, decodeChange, encodeChange } from "../../src/protocol/wire.ts"
+import type { Lookup } from "../../src/Registry.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { type InvalidInput, NotRegistered, type Unavailable } from "../../src/SwormError.ts"
-import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
+import { type InvalidInput, NotOwner, NotRegistered, type ProcessRef, type Unavailable } from "../../src/SwormError.ts"
+import { AGAIN, again, ASK_TIMEOUT_MS, checkMetadata, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
 import { sectionOf, type View } from "./membership.ts"
 import { Method } from "./requests.ts"
+
+/** What the node that holds a name is to do: asked for in a frame, or done here. */
+interface Task {
+  readonly method: number
+  readonly body: unknown
+  readonly here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
+}
 
 const CHANGE_TIMEOUT_MS = 10_000
 const CLOSE_MS = 2000
@@ -26,9 +35,12 @@ export class Registrations {
     requests.answer(Method.locate, (_, body) => this.#locateAsked(body))
     requests.answer(Method.unregister, (_, body) => this.#unregisterAsked(body))
     requests.answer(Method.ended, (_, body) => this.#endedAsked(body))
-    requests.answer(Method.join, (_, body) => this.#groupAsked(body, true))
-    requests.answer(Method.leave, (_, body) => this.#groupAsked(body, false))
+    requests.answer(Method.change, (_, body) => this.#changeAsked(body))
+    requests.answer(Method.confirm, (_, body) => this.#confirmAsked(body))
   }
+
+  /** Called when a lease was renewed here. */
+  onRenewed: (sworm: string, name: string) => void = () => {}
 
   // ---- looking up
 
@@ -62,8 +74,13 @@ export class Registrations {
     return requests.ask(registrar, Method.locate, [sworm, name], ASK_TIMEOUT_MS).pipe(
       Effect.map((reply): Location | "moving" | undefined => {
         if (reply === null || reply === "moving") return reply ?? undefined
-        const [section, epoch, continuity] = asArray(reply, 3)
-        return { section: asText(section), epoch: asCount(epoch), continuity: asCount(continuity) }
+        const [primary, section, epoch, continuity] = asArray(reply, 4)
+        return {
+          name: asText(primary),
+          section: asText(section),
+          epoch: asCount(epoch),
+          continuity: asCount(continuity)
+        }
       }),
       Effect.catchTag("NoAnswer", () => Effect.succeed("moving" as const))
     )
@@ -73,40 +90,105 @@ export class Registrations {
     const [sworm, name] = asTexts(body)
     const { directory } = this.#core.parts
     const at = directory.find(sworm!, name!)
-    if (at !== undefined) return Effect.succeed([at.section, at.epoch, at.continuity])
+    if (at !== undefined) return Effect.succeed([at.name, at.section, at.epoch, at.continuity])
     return Effect.succeed(directory.view(sworm!, name!).claims.length > 0 ? "moving" : null)
   }
 
-  // ---- the end of a registration, and groups: at the holder
+  /** As the holder says, or as the registrar does when nobody is known to hold it. */
+  lookup(sworm: string, name: string): Effect.Effect<Lookup, Unavailable> {
+    const { node, requests } = this.#core.parts
+    const attempt = Effect.gen({ self: this }, function* () {
+      const at = this.#core.parts.directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
+      if (at === "moving") return AGAIN
+      if (at === undefined) return Option.none<ProcessRef>()
+      const reply = at.section === node.section ? this.#confirmed(sworm, at.name) : yield* Effect.orElseSucceed(
+        requests.ask(nodeOf(at.section), Method.confirm, [sworm, at.name], ASK_TIMEOUT_MS),
+        () => null
+      )
+      // it has just gone from there: what this node knows will change in a moment
+      if (reply === null) return AGAIN
+      return Option.some({ sworm, name: at.name, node: nodeOf(at.section), epoch: asCount(reply) })
+    })
+    return Effect.map(
+      retrying(`look up "${name}"`, CHANGE_TIMEOUT_MS, () => attempt),
+      (ref) => ({ ref, guarantee: "owner" as const })
+    )
+  }
+
+  /** The epoch at which this node holds a name. */
+  #confirmed(sworm: string, name: string): number | null {
+    const claim = this.#core.entry(sworm, name)?.claim
+    return claim?.mode === "live" || claim?.mode === "adopted" ? claim.epoch : null
+  }
+
+  #confirmAsked(body: unknown): Effect.Effect<unknown> {
+    const [sworm, name] = asTexts(body)
+    return Effect.succeed(this.#confirmed(sworm!, name!))
+  }
+
+  // ---- changes and the end of a registration: at the holder
 
   unregister(sworm: string, name: string): Effect.Effect<void, NotRegistered | Unavailable> {
     const operation = `unregister "${name}"`
-    return this.#atHolder(operation, sworm, name, Method.unregister, [sworm, name], () => this.#end(sworm, name))
+    return this.#atHolder(operation, sworm, name, (primary) =>
+      // one more name of a process is given up, the process and its others stay
+      primary === name
+        ? { method: Method.unregister, body: [sworm, name], here: () => this.#end(sworm, name, "Unregistered") }
+        : this.#changing(sworm, primary, { _tag: "Unalias", alias: name }))
   }
 
-  changeGroup(
-    sworm: string,
-    group: string,
-    name: string,
-    joins: boolean
-  ): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> {
-    const invalid = checkName("group", group)
-    if (invalid !== undefined) return Effect.fail(invalid)
+  change(sworm: string, name: string, change: Change): Effect.Effect<void, NotRegistered | Unavailable> {
     const process = this.#core.parts.processes.get(sworm, name)
     if (process?.status === "starting") {
-      // from inside `init`: the claim that is written when it is done has the group
-      process.groups = joins ? union(process.groups, [group]) : process.groups.filter((other) => other !== group)
-      return Effect.void
+      // from inside `init`: the claim that is written when it is done has it
+      return Effect.sync(() => void (process.early ??= []).push(change))
     }
-    const method = joins ? Method.join : Method.leave
-    const operation = `${joins ? "join" : "leave"} "${group}" with "${name}"`
-    return this.#atHolder(
-      operation,
-      sworm,
-      name,
-      method,
-      [sworm, name, group],
-      () => this.#regroup(sworm, name, group, joins)
+    return Effect.asVoid(this.changed(sworm, name, change))
+  }
+
+  /** As `change`; answers where and at which version the claim has it. */
+  changed(
+    sworm: string,
+    name: string,
+    change: Change
+  ): Effect.Effect<{ readonly section: SectionId; readonly version: number }, NotRegistered | Unavailable> {
+    const operation = `change "${name}" (${change._tag})`
+    return this.#atHolder(operation, sworm, name, (primary) => this.#changing(sworm, primary, change))
+  }
+
+  #changing(sworm: string, name: string, change: Change): Task {
+    const body = [sworm, name, encodeChange(change)]
+    return { method: Method.change, body, here: () => this.#change(sworm, name, change) }
+  }
+
+  /** Where the name is held nothing comes in between: elsewhere it is refused. */
+  updateMetadata(
+    sworm: string,
+    name: string,
+    update: (metadata: unknown) => unknown
+  ): Effect.Effect<unknown, NotOwner | NotRegistered | InvalidInput | Unavailable> {
+    const core = this.#core
+    const { directory, node, options } = core.parts
+    const operation = `update the metadata of "${name}"`
+    const attempt = Effect.gen({ self: this }, function* () {
+      const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
+      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
+      if (at === "moving") return AGAIN
+      if (at.section !== node.section) {
+        const ref = { sworm, name: at.name, node: nodeOf(at.section), epoch: at.epoch }
+        return yield* Effect.fail(new NotOwner({ ref }))
+      }
+      const claim = core.entry(sworm, at.name)?.claim
+      if (claim === undefined || core.isBusy(sworm, at.name)) return AGAIN
+      const metadata = update(claim.metadata)
+      const invalid = checkMetadata(at.name, metadata, options.deltaBytes)
+      if (invalid !== undefined) return yield* Effect.fail(invalid)
+      const version = core.writeClaim(sworm, at.name, { ...claim, metadata })
+      return { section: node.section, version, metadata }
+    })
+    return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
+      Effect.tap((change) => kept(core, change, operation)),
+      Effect.map(({ metadata }) => metadata)
     )
   }
 
@@ -115,27 +197,28 @@ export class Registrations {
     operation: string,
     sworm: string,
     name: string,
-    method: number,
-    body: unknown,
-    here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
-  ): Effect.Effect<void, NotRegistered | Unavailable> {
+    taskFor: (primary: string) => Task
+  ): Effect.Effect<{ readonly section: SectionId; readonly version: number }, NotRegistered | Unavailable> {
     const { directory, node, requests } = this.#core.parts
     const attempt = Effect.gen({ self: this }, function* () {
       const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
-      if (at === "moving") return yield* this.#atRegistrar(sworm, name, method, body, here)
+      if (at === "moving") return yield* this.#atRegistrar(sworm, name, taskFor(name))
       if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
+      const task = taskFor(at.name)
       if (at.section === node.section) {
-        const version = yield* here()
-        return version === AGAIN ? AGAIN : { section: node.section, version }
+        const version = yield* task.here()
+        return version === AGAIN ? AGAIN : { section: node.section, version, task }
       }
-      const reply = yield* requests.ask(nodeOf(at.section), method, body, ASK_TIMEOUT_MS).pipe(
+      const reply = yield* requests.ask(nodeOf(at.section), task.method, task.body, ASK_TIMEOUT_MS).pipe(
         Effect.catchTag("NoAnswer", () => Effect.succeed(null))
       )
-      return reply === null ? AGAIN : { section: at.section, version: asCount(reply) }
+      return reply === null ? AGAIN : { section: at.section, version: asCount(reply), task }
     })
     return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
       Effect.tap((change) => kept(this.#core, change, operation)),
-      Effect.flatMap((change) => method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void)
+      Effect.tap(({ task, ...change }) =>
+        task.method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void
+      )
     )
   }
 
@@ -162,12 +245,14 @@ export class Registrations {
   #atRegistrar(
     sworm: string,
     name: string,
-    method: number,
-    body: unknown,
-    here: () => Effect.Effect<number | typeof AGAIN, NotRegistered>
-  ): Effect.Effect<{ readonly section: SectionId; readonly version: number } | typeof AGAIN, NotRegistered> {
+    task: Task
+  ): Effect.Effect<
+    { readonly section: SectionId; readonly version: number; readonly task: Task } | typeof AGAIN,
+    NotRegistered
+  > {
     const { members, node, requests } = this.#core.parts
-    if (method !== Method.unregister || this.#core.candidates(sworm).length > 0) return again
+    const { body, here, method } = task
+    if (method !== Method.unregister || this.#isWanted(sworm, name)) return again
     const registrar = members.member(this.#core.registrar(sworm, name) ?? "")
     if (registrar === undefined) return again
     const section = sectionOf(registrar)
@@ -175,32 +260,51 @@ export class Registrations {
       Effect.orElseSucceed(requests.ask(registrar.id, method, body, ASK_TIMEOUT_MS), () => null),
       (reply) => reply === null ? AGAIN : asCount(reply)
     )
-    return Effect.map(ended, (version) => version === AGAIN ? AGAIN : { section, version })
+    return Effect.map(ended, (version) => version === AGAIN ? AGAIN : { section, version, task })
+  }
+
+  /** Will some node start what nobody runs? As far as this node can tell: only hosts know the placement. */
+  #isWanted(sworm: string, name: string): boolean {
+    const { directory, processes } = this.#core.parts
+    if (this.#core.candidates(sworm).length === 0) return false
+    const hosted = processes.hosted(sworm)
+    const spec = directory.view(sworm, name).claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
+    return hosted === undefined || spec === undefined || this.#core.home(hosted, name, spec.type) !== undefined
   }
 
   #unregisterAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name] = asTexts(body)
     return Effect.map(
-      Effect.orElseSucceed(this.#end(sworm!, name!), () => AGAIN),
+      Effect.orElseSucceed(this.#end(sworm!, name!, "Unregistered"), () => AGAIN),
       (version) => version === AGAIN ? null : version
     )
   }
 
-  #groupAsked(body: unknown, joins: boolean): Effect.Effect<unknown> {
-    const [sworm, name, group] = asTexts(body)
+  #changeAsked(body: unknown): Effect.Effect<unknown> {
+    const [sworm, name, change] = asArray(body, 3)
     return Effect.map(
-      Effect.orElseSucceed(this.#regroup(sworm!, name!, group!, joins), () => AGAIN),
+      Effect.orElseSucceed(this.#change(asText(sworm), asText(name), decodeChange(change)), () => AGAIN),
       (version) => version === AGAIN ? null : version
     )
+  }
+
+  #change(sworm: string, name: string, change: Change): Effect.Effect<number | typeof AGAIN, NotRegistered> {
+    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
+      if (this.#core.isBusy(sworm, name)) return again
+      const version = this.#core.change(sworm, name, change)
+      if (version === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
+      if (change._tag === "Renew") this.onRenewed(sworm, name)
+      return Effect.succeed(version)
+    })
   }
 
   /** R2, at the holder: a tomb for all registrations known takes the claim's place; the process stops. */
-  #end(sworm: string, name: string): Effect.Effect<number | typeof AGAIN, NotRegistered> {
+  #end(sworm: string, name: string, reason: EndReason): Effect.Effect<number | typeof AGAIN, NotRegistered> {
     return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
       const core = this.#core
       if (core.isBusy(sworm, name)) return again
       if (core.entry(sworm, name)?.claim === undefined) return this.#endOrphan(sworm, name)
-      const version = this.entomb(sworm, name)
+      const version = this.entomb(sworm, name, reason)
       const process = core.parts.processes.get(sworm, name)
       core.adopted.get(keyOf(sworm, name))?.()
       if (process === undefined) return Effect.succeed(version)
@@ -208,6 +312,11 @@ export class Registrations {
       core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
       return Effect.as(this.#close(process), version)
     })
+  }
+
+  /** Ends a registration whose lease has run out. */
+  expire(sworm: string, name: string): Effect.Effect<void> {
+    return Effect.ignore(this.#end(sworm, name, "LeaseExpired"))
   }
 
   /** Waits for the process's end, unless its own finalizers take long: they go on by themselves. */
@@ -221,34 +330,17 @@ export class Registrations {
   #endOrphan(sworm: string, name: string): Effect.Effect<number, NotRegistered> {
     const { directory, members } = this.#core.parts
     const { claims } = directory.view(sworm, name)
-    const orphan = claims.length > 0 && this.#core.candidates(sworm).length === 0 &&
+    const orphan = claims.length > 0 && !this.#isWanted(sworm, name) &&
       claims.every(({ claim, section }) => claim.mode === "released" || members.isGone(section))
-    return orphan ? Effect.sync(() => this.entomb(sworm, name)) : Effect.fail(new NotRegistered({ sworm, name }))
+    return orphan
+      ? Effect.sync(() => this.entomb(sworm, name, "Unregistered"))
+      : Effect.fail(new NotRegistered({ sworm, name }))
   }
 
   /** Every final end writes a tomb (H26). */
-  entomb(sworm: string, name: string): number {
+  entomb(sworm: string, name: string, reason: EndReason): number {
     const view = this.#core.parts.directory.view(sworm, name)
     const registrations = union(...view.claims.map(({ claim }) => claim.registrations))
-    return this.#core.writeTomb(sworm, name, { registrations, epoch: view.highestEpoch })
-  }
-
-  #regroup(
-    sworm: string,
-    name: string,
-    group: string,
-    joins: boolean
-  ): Effect.Effect<number | typeof AGAIN, NotRegistered> {
-    return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
-      const core = this.#core
-      const { replication } = core.parts
-      if (core.isBusy(sworm, name)) return again
-      const claim = core.entry(sworm, name)?.claim
-      if (claim === undefined || claim.mode === "released") return Effect.fail(new NotRegistered({ sworm, name }))
-      const member = claim.groups.includes(group)
-      if (member === joins) return Effect.succeed(replication.replica.version(replication.replica.own))
-      const groups = joins ? [...claim.groups, group] : claim.groups.filter((other) => other !== group)
-      return Effect.succeed(core.writeClaim(sworm, name, { ...claim, groups }))
-    })
+    return this.#core.writeTomb(sworm, name, { registrations, epoch: view.highestEpoch }, reason)
   }
 }

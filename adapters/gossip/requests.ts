@@ -13,14 +13,15 @@ export const Method = {
   reserved: 3,
   locate: 4,
   unregister: 5,
-  join: 6,
-  leave: 7,
+  change: 6,
+  confirm: 7,
   offer: 8,
   commit: 9,
   settle: 10,
   move: 11,
   home: 12,
-  ended: 13
+  ended: 13,
+  takeOver: 14
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

@@ -1,5 +1,5 @@
-/** The four services, as the rest of the program sees them, and dispatch. */
-import { Context, Effect, Option, type Scope, Stream } from "effect"
+/** The services, as the rest of the program sees them: Membership and Handoff here, the others beside. */
+import { Context, Effect, type Scope, Stream } from "effect"
 import type { Discovery } from "../../src/Discovery.ts"
 import { Dispatch } from "../../src/Dispatch.ts"
 import { Handoff } from "../../src/Handoff.ts"
@@ -7,17 +7,15 @@ import { Membership } from "../../src/Membership.ts"
 import type { Node } from "../../src/Node.ts"
 import { asArray, asCount, asText, swormKey } from "../../src/protocol/wire.ts"
 import { Registry } from "../../src/Registry.ts"
-import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { type Child, Supervisor } from "../../src/Supervisor.ts"
-import { HandoffError, NotRegistered, type ProcessRef, type RegisterError, Unavailable } from "../../src/SwormError.ts"
+import { Supervisor } from "../../src/Supervisor.ts"
+import { HandoffError, NotRegistered, type ProcessRef, Unavailable } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
-import { type Backend, makeBackend, refOf } from "./backend.ts"
-import { type Core, keyOf } from "./core.ts"
+import { type Backend, makeBackend } from "./backend.ts"
 import { type MembershipDriver, publicMember } from "./membership.ts"
 import type { GossipOptions } from "./Options.ts"
-import type { Registrar } from "./registrar.ts"
-import type { Registrations } from "./registrations.ts"
+import { registryOf } from "./registry.ts"
 import { Method } from "./requests.ts"
+import { supervisorOf } from "./supervisor.ts"
 
 const AWAIT_SYNCED_MS = 30_000
 
@@ -64,88 +62,6 @@ const awaitSynced = (members: MembershipDriver): Effect.Effect<void, Unavailable
         )
     })
   )
-
-// ---- Registry
-
-const registryOf = ({ core, registrar, registrations }: Backend): Registry => {
-  const { directory } = core.parts
-  return {
-    whereis: (sworm, name) => Effect.sync(() => Option.fromUndefinedOr(directory.ref(sworm, name))),
-    registered: (sworm) => Effect.sync(() => directory.refs(sworm)),
-    adopt: (sworm, name, { metadata } = {}) => adopt(core, registrar, registrations, sworm, name, metadata),
-    unregister: (sworm, name) => registrations.unregister(sworm, name),
-    join: (sworm, group, name) => registrations.changeGroup(sworm, group, name, true),
-    leave: (sworm, group, name) =>
-      Effect.catchTag(registrations.changeGroup(sworm, group, name, false), "InvalidInput", () => Effect.void),
-    members: (sworm, group) => Effect.sync(() => directory.group(sworm, group)),
-    changes: Stream.fromPubSub(directory.changes)
-  }
-}
-
-const adopt = (
-  core: Core,
-  registrar: Registrar,
-  registrations: Registrations,
-  sworm: string,
-  name: string,
-  metadata: unknown
-): Effect.Effect<ProcessRef, RegisterError, Scope.Scope> => {
-  const key = keyOf(sworm, name)
-  const release = Effect.suspend(() => {
-    if (!core.adopted.delete(key)) return Effect.void
-    return Effect.ignore(registrations.unregister(sworm, name))
-  })
-  return Effect.acquireRelease(
-    Effect.suspend(() => {
-      const before = core.adopted.has(key)
-      if (!before) core.adopted.set(key, () => void core.adopted.delete(key))
-      return Effect.onError(
-        registrar.register({ sworm, name, spec: undefined, metadata }),
-        () => Effect.sync(() => before || core.adopted.delete(key))
-      )
-    }),
-    () => release
-  )
-}
-
-// ---- Supervisor
-
-const supervisorOf = ({ core, rebalancer, registrar, registrations }: Backend): Supervisor => {
-  const { directory, events, processes, replication } = core.parts
-  return {
-    start: ({ args, metadata, name, restart, sworm, type }) =>
-      registrar.register({ sworm, name, spec: { type, args, restart: restart ?? "transient" }, metadata }),
-    terminate: (sworm, name) => registrations.unregister(sworm, name),
-    which: (sworm) => Effect.sync(() => [...processes.of(sworm)].map(childOf)),
-    countChildren: (sworm) =>
-      Effect.sync(() => {
-        const counts = new Map<string, number>()
-        for (const { node } of directory.refs(sworm)) counts.set(node, (counts.get(node) ?? 0) + 1)
-        return counts
-      }),
-    host: (hosted) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          processes.host(hosted)
-          replication.write(swormKey(hosted.id), [...hosted.types.keys()])
-        }),
-        () =>
-          Effect.suspend(() => {
-            replication.write(swormKey(hosted.id), undefined)
-            return Effect.ensuring(rebalancer.giveAway(hosted.id), Effect.sync(() => processes.unhost(hosted.id)))
-          })
-      ),
-    events: Stream.fromPubSub(events)
-  }
-}
-
-const childOf = (process: LocalProcess): Child => ({
-  ref: refOf(process),
-  type: process.type.name,
-  status: process.status === "running" || process.status === "starting" || process.status === "restarting"
-    ? process.status
-    : "moving"
-})
 
 // ---- Handoff
 

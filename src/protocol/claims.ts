@@ -2,13 +2,27 @@
  * Claims, tombs, their order, and what a node does about one name: PROTOCOL R1 to R8, as a pure function of what the
  * node knows. Nothing here starts or stops anything; `decide` says what to do and the driver does it.
  */
+import type { Extras } from "./extras.ts"
 import { bootOf, type ClaimId, claimId, compareText, nodeOf, type RegistrationId, type SectionId } from "./ids.ts"
+import type { RestartLimit } from "./restarts.ts"
 
 /** How a process is started; what must survive the loss of its node. `args` are encoded by the type's schema. */
 export interface Spec {
   readonly type: string
   readonly args: unknown
   readonly restart: "permanent" | "transient" | "temporary"
+  /** What this registration wants otherwise than its process type does. */
+  readonly options?: SpecOptions | undefined
+}
+
+/** Times in ms; `Infinity` for a wait without a limit, 0 for none. */
+export interface SpecOptions {
+  readonly restartLimit?: RestartLimit | undefined
+  readonly startTimeoutMs?: number | undefined
+  readonly shutdownTimeoutMs?: number | undefined
+  readonly idleTimeoutMs?: number | undefined
+  readonly mailboxCapacity?: number | undefined
+  readonly handoff?: boolean | undefined
 }
 
 export type Mode = "live" | "prepared" | "released" | "adopted"
@@ -29,12 +43,19 @@ export interface Claim {
   readonly groups: ReadonlyArray<string>
   /** For `released`: which section goes on with it. Without one, nobody does: the home starts it again. */
   readonly successor?: SectionId | undefined
+  /** What few processes have. */
+  readonly extras?: Extras | undefined
 }
+
+/** Why a registration ended for good. */
+export type EndReason = "Unregistered" | "Ended" | "Crashed" | "GivenUp" | "LeaseExpired" | "OwnerGone"
 
 /** Certain registrations of a name have ended for good. */
 export interface Tomb {
   readonly registrations: ReadonlyArray<RegistrationId>
   readonly epoch: number
+  /** Of the last one that ended. */
+  readonly reason: EndReason
 }
 
 /** What one section says about one name. Both parts may stand together: a tomb for old registrations, a newer claim. */
@@ -73,6 +94,8 @@ export interface NameView {
   readonly tombed: ReadonlyArray<RegistrationId>
   /** The highest epoch of any tomb or covered claim; 0 without one. */
   readonly endedEpoch: number
+  /** Why the last registration ended, if one did. */
+  readonly endReason: EndReason | undefined
   /** E: the highest epoch known of the name. */
   readonly highestEpoch: number
 }
@@ -82,11 +105,13 @@ const NONE: ReadonlyArray<never> = []
 export const viewOf = (entries: Iterable<readonly [SectionId, NameEntry]>): NameView => {
   let tombed: ReadonlyArray<RegistrationId> = NONE
   let endedEpoch = 0
+  let endReason: EndReason | undefined
   let highestEpoch = 0
   const claims: Array<Held> = []
   for (const [section, { claim, tomb }] of entries) {
     if (tomb !== undefined) {
       tombed = tombed.length === 0 ? tomb.registrations : union(tombed, tomb.registrations)
+      if (endReason === undefined || tomb.epoch > endedEpoch) endReason = tomb.reason
       endedEpoch = Math.max(endedEpoch, tomb.epoch)
     }
     if (claim !== undefined) {
@@ -96,14 +121,15 @@ export const viewOf = (entries: Iterable<readonly [SectionId, NameEntry]>): Name
   }
   highestEpoch = Math.max(highestEpoch, endedEpoch)
   if (tombed.length === 0) {
-    return { claims: claims.length > 1 ? claims.sort(compareClaims) : claims, tombed, endedEpoch, highestEpoch }
+    if (claims.length > 1) claims.sort(compareClaims)
+    return { claims, tombed, endedEpoch, endReason, highestEpoch }
   }
   const uncovered: Array<Held> = []
   for (const held of claims) {
     if (includesAll(tombed, held.claim.registrations)) endedEpoch = Math.max(endedEpoch, held.claim.epoch)
     else uncovered.push(held)
   }
-  return { claims: uncovered.sort(compareClaims), tombed, endedEpoch, highestEpoch }
+  return { claims: uncovered.sort(compareClaims), tombed, endedEpoch, endReason, highestEpoch }
 }
 
 /** What this node knows besides the entries, when it decides about a name. */

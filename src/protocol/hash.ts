@@ -102,3 +102,35 @@ export const rendezvous = <M extends { readonly id: string; readonly hash: numbe
   }
   return best
 }
+
+const LN2 = 0.6931471805599453
+
+/**
+ * The natural logarithm of a number in (0, 1], from sums and products alone: `Math.log` may differ in its last digit
+ * from one runtime to the next, and nodes of different runtimes must agree on every score.
+ */
+export const ln = (x: number): number => {
+  let mantissa = x
+  let exponent = 0
+  while (mantissa < 0.75) {
+    mantissa *= 2
+    exponent--
+  }
+  // ln m = 2 artanh((m - 1) / (m + 1)); |t| <= 1/7, so twelve terms are exact to the last digit but one
+  const t = (mantissa - 1) / (mantissa + 1)
+  const square = t * t
+  let sum = 0
+  for (let k = 23; k >= 1; k -= 2) sum = sum * square + 1 / k
+  return exponent * LN2 + 2 * t * sum
+}
+
+/**
+ * The score of a name on a node with a weight: a node with twice the weight has twice the names, and changing one
+ * weight moves only the names that it gains or loses. Schindelhauer and Schomaker, "Weighted Distributed Hash Tables",
+ * 2005.
+ */
+export const weightedScore = (nameHash: number, nodeHash: number, weight: number): number =>
+  weight <= 0 ? 0 : -weight / ln((score(nameHash, nodeHash) + 0.5) / 4294967296)
+
+/** The hash of a node's point on a ring, by its number. */
+export const pointHash = (nodeHash: number, point: number): number => mix32(nodeHash ^ Math.imul(point + 1, 0x85ebca77))

@@ -2,130 +2,19 @@
  * What crosses a connection, as positional arrays: encoded and decoded here, and only here. Decoders take whatever a
  * peer sent and either return a well-formed message or throw `BadFrame`; nothing is applied from half a message.
  */
-import type { Claim, Mode, NameEntry, Spec, Tomb } from "./claims.ts"
-import { bootOf } from "./ids.ts"
+import { decodeValue, encodeValue } from "./entries.ts"
+import { asArray, asCount, asFlag, asIndexOf, asSection, asText, asTexts, fail } from "./reading.ts"
 import type { Delta } from "./replica.ts"
 import type { Status, SwimMessage, Update } from "./swim.ts"
 
-/** A peer sent something that is not a message of this protocol. */
-export class BadFrame extends Error {
-  override readonly name = "BadFrame"
-}
+export * from "./entries.ts"
+export { asArray, asCount, asFlag, asText, asTexts, BadFrame } from "./reading.ts"
 
 /** Version of everything in this file, exchanged in the handshake. */
 export const PROTOCOL_VERSION = 1
 
 /** Frames of one connection are sorted by channel; a backend listens on its own. */
 export const Channel = { swim: 1, sync: 2, request: 3, call: 4 } as const
-
-// ---- checked reading
-
-const fail = (what: string): never => {
-  throw new BadFrame(`Expected ${what}`)
-}
-
-export const asArray = (u: unknown, length?: number): ReadonlyArray<unknown> =>
-  Array.isArray(u) && (length === undefined || u.length === length)
-    ? u
-    : fail(length === undefined ? "an array" : `an array of ${length}`)
-
-export const asText = (u: unknown): string => typeof u === "string" ? u : fail("a string")
-
-export const asCount = (u: unknown): number =>
-  Number.isSafeInteger(u) && (u as number) >= 0 ? u as number : fail("a count")
-
-export const asTexts = (u: unknown): ReadonlyArray<string> => asArray(u).map(asText)
-
-export const asFlag = (u: unknown): boolean => u === true || u === false ? u : fail("a boolean")
-
-const asIndexOf = <A>(all: ReadonlyArray<A>, u: unknown): A => all[asCount(u)] ?? fail("a known tag")
-
-// ---- claims
-
-const MODES: ReadonlyArray<Mode> = ["live", "prepared", "released", "adopted"]
-const RESTARTS = ["permanent", "transient", "temporary"] as const
-
-export const encodeSpec = (spec: Spec): ReadonlyArray<unknown> => [spec.type, spec.args, RESTARTS.indexOf(spec.restart)]
-
-export const decodeSpec = (u: unknown): Spec => {
-  const [type, args, restart] = asArray(u, 3)
-  return { type: asText(type), args, restart: asIndexOf(RESTARTS, restart) }
-}
-
-export const encodeClaim = (claim: Claim): ReadonlyArray<unknown> => [
-  claim.epoch,
-  claim.start,
-  claim.registrations,
-  MODES.indexOf(claim.mode),
-  claim.merged,
-  claim.continuity,
-  claim.spec === undefined ? null : encodeSpec(claim.spec),
-  claim.metadata ?? null,
-  claim.groups,
-  claim.successor ?? null
-]
-
-export const decodeClaim = (u: unknown): Claim => {
-  const [epoch, start, registrations, mode, merged, continuity, spec, metadata, groups, successor] = asArray(u, 10)
-  return {
-    epoch: asCount(epoch),
-    start: asCount(start),
-    registrations: asArray(registrations).length > 0 ? asTexts(registrations) : fail("a registration"),
-    mode: asIndexOf(MODES, mode),
-    merged: asTexts(merged),
-    continuity: asCount(continuity),
-    spec: spec === null ? undefined : decodeSpec(spec),
-    metadata: metadata ?? undefined,
-    groups: asTexts(groups),
-    successor: successor === null ? undefined : asSection(successor)
-  }
-}
-
-const encodeTomb = (tomb: Tomb): ReadonlyArray<unknown> => [tomb.registrations, tomb.epoch]
-
-const decodeTomb = (u: unknown): Tomb => {
-  const [registrations, epoch] = asArray(u, 2)
-  return { registrations: asTexts(registrations), epoch: asCount(epoch) }
-}
-
-// ---- keys and values of the replicated structure
-
-/** Key of a name's entry in a section. */
-export const nameKey = (sworm: string, name: string): string => `n${sworm}\n${name}`
-
-/** Key under which a node says that it hosts a sworm. */
-export const swormKey = (sworm: string): string => `s${sworm}`
-
-/** The parts of a key; `undefined` for kinds of a later version, which are stored and passed on but not read. */
-export const parseKey = (
-  key: string
-):
-  | { readonly _tag: "Name"; readonly sworm: string; readonly name: string }
-  | { readonly _tag: "Sworm"; readonly sworm: string }
-  | undefined => {
-  if (key[0] === "s") return { _tag: "Sworm", sworm: key.slice(1) }
-  const cut = key.indexOf("\n")
-  return key[0] === "n" && cut > 0 ? { _tag: "Name", sworm: key.slice(1, cut), name: key.slice(cut + 1) } : undefined
-}
-
-const encodeValue = (key: string, value: unknown): unknown => {
-  if (value === undefined) return null
-  if (key[0] !== "n") return value
-  const { claim, tomb } = value as NameEntry
-  return [claim === undefined ? null : encodeClaim(claim), tomb === undefined ? null : encodeTomb(tomb)]
-}
-
-const decodeValue = (key: string, u: unknown): unknown => {
-  if (u === null) return undefined
-  if (key[0] === "s") return asTexts(u)
-  if (key[0] !== "n") return u
-  const [claim, tomb] = asArray(u, 2)
-  const entry: NameEntry = {
-    claim: claim === null ? undefined : decodeClaim(claim),
-    tomb: tomb === null ? undefined : decodeTomb(tomb)
-  }
-  return entry
-}
 
 // ---- replication
 
@@ -209,11 +98,6 @@ export const decodeSync = (u: unknown): SyncMessage => {
     default:
       return fail("a sync message")
   }
-}
-
-const asSection = (u: unknown): string => {
-  const text = asText(u)
-  return /^[1-9]\d{0,15}\/./s.test(text) && Number.isSafeInteger(bootOf(text)) ? text : fail("a section id")
 }
 
 const decodeDelta = (u: unknown): Delta => {

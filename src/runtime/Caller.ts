@@ -2,19 +2,21 @@
  * The caller's side: to the process at once when it is here, by numbered frames when it is elsewhere. A call keeps its
  * number through every attempt, so that whoever has the process executes it at most once (PROTOCOL H21).
  */
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Stream } from "effect"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { Channel } from "../protocol/wire.ts"
 import { CallError, type CallFailure } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
-import { CALL, CALL_ERROR, CANCEL, CAST, type Forwarded, MAX_HOPS, type Reply, SUCCESS } from "./callFrames.ts"
+import { CALL, CALL_ERROR, CANCEL, CAST, type Forwarded, MAX_HOPS, type Reply, STREAM, SUCCESS } from "./callFrames.ts"
 import type { Directory, Location } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
-import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
+import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
+import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
 import type { Receiver } from "./Receiver.ts"
+import { InboundStreams } from "./streams.ts"
 
 /** What a caller knows may be out of date: it looks again after this long, news or no news. */
 const RETRY_MS = 50
@@ -40,6 +42,18 @@ export interface CallerParts {
   readonly nowMs: () => number
 }
 
+/** One call, as its caller makes it. */
+export interface Outgoing {
+  readonly sworm: string
+  readonly name: string
+  readonly message: Message
+  readonly payload: unknown
+  /** The process whose handler makes it, and those that wait for that. */
+  readonly from: LocalProcess | undefined
+  readonly chain: ReadonlyArray<string>
+  readonly timeoutMs: number
+}
+
 const callError = (name: string, reason: CallFailure, detail = ""): CallError => new CallError({ name, reason, detail })
 
 const timedOut = (name: string, millis: number): Effect.Effect<never, CallError> =>
@@ -50,6 +64,8 @@ const encodingFailed = (name: string, detail: string): Exit.Failure<never, CallE
 
 export class Caller {
   readonly #parts: CallerParts
+  /** Streams that are read here, from other nodes. */
+  readonly streams: InboundStreams
   readonly #pending = new Map<number, Pending>()
   /** Where this node's own calls go when their process has come here meanwhile. */
   readonly #here: () => Receiver
@@ -58,6 +74,7 @@ export class Caller {
   constructor(parts: CallerParts, here: () => Receiver) {
     this.#parts = parts
     this.#here = here
+    this.streams = new InboundStreams((to, frame) => this.#transmit(to, frame))
   }
 
   onReply(seq: number, reply: Reply): void {
@@ -67,6 +84,8 @@ export class Caller {
   /** A node is out of reach: what was sent to it may or may not have been executed. */
   lose(node: string, reply: Reply): void {
     for (const call of [...this.#pending.values()]) if (call.node === node) call.resume(reply)
+    const error = callError("", "OutcomeUnknown", `the stream's node "${node}" was lost`)
+    this.streams.fail(error, (_, holder) => holder === node)
   }
 
   /** Sends again what has been without an answer for long; called now and then. */
@@ -80,29 +99,15 @@ export class Caller {
     }
   }
 
-  call(
-    sworm: string,
-    name: string,
-    message: Message,
-    payload: unknown,
-    from: LocalProcess | undefined,
-    timeoutMs: number
-  ): Effect.Effect<unknown, unknown> {
-    const process = this.#parts.processes.get(sworm, name)
-    return process !== undefined && isOpen(process)
-      ? this.#local(process, message, payload, from, timeoutMs)
-      : this.#remote(sworm, name, message, payload, from, timeoutMs)
+  call(call: Outgoing): Effect.Effect<unknown, unknown> {
+    const process = this.#parts.processes.get(call.sworm, call.name)
+    return process !== undefined && isOpen(process) ? this.#local(process, call, call.timeoutMs) : this.#remote(call)
   }
 
   // ---- here
 
-  #local(
-    process: LocalProcess,
-    message: Message,
-    payload: unknown,
-    from: LocalProcess | undefined,
-    timeoutMs: number
-  ): Effect.Effect<unknown, unknown> {
+  #local(process: LocalProcess, call: Outgoing, timeoutMs: number): Effect.Effect<unknown, unknown> {
+    const { chain, from, message, payload } = call
     let exit: Exit.Exit<unknown, unknown> | undefined
     let resume: ((exit: Effect.Effect<unknown, unknown>) => void) | undefined
     let forwardedAs: number | undefined
@@ -110,6 +115,7 @@ export class Caller {
       message,
       payload,
       from,
+      chain,
       answer: (answer) => {
         exit = answer
         resume?.(answer)
@@ -134,12 +140,13 @@ export class Caller {
   /** Its process moves away while the message waits: it becomes a call to the node that takes the process over. */
   #forward(seq: number, name: string, { answer, message, payload }: Envelope, timeoutMs: number): Forwarded {
     const { node, nowMs } = this.#parts
+    if (message.isStream) this.streams.open(seq, name, message)
     this.#pending.set(seq, {
       node: "",
       resume: (reply) => {
         this.#pending.delete(seq)
         const lost = callError(name, "OutcomeUnknown", "the node that it moved to was lost")
-        answer(reply._tag === "Answer" ? readAnswer(name, message, reply) : Exit.fail(lost))
+        answer(reply._tag === "Answer" ? this.#readAnswer(seq, name, message, reply) : Exit.fail(lost))
       },
       resend: () => {},
       resendAtMs: Infinity,
@@ -159,26 +166,27 @@ export class Caller {
 
   // ---- elsewhere
 
-  #remote(
-    sworm: string,
-    name: string,
-    message: Message,
-    payload: unknown,
-    from: LocalProcess | undefined,
-    timeoutMs: number
-  ): Effect.Effect<unknown, unknown> {
+  #remote(call: Outgoing): Effect.Effect<unknown, unknown> {
     return Effect.suspend(() => {
+      const { message, name, payload, timeoutMs } = call
       const encoded = this.#encode(name, message, payload)
       if (encoded._tag === "Failure") return encoded
       const seq = ++this.#lastSeq
       // noted before it is sent, so that no other call tells a holder that nothing below it is waited for
       this.#pending.set(seq, { node: "", resume: () => {}, resend: () => {}, resendAtMs: Infinity, sent: 0 })
       const deadline = this.#parts.nowMs() + timeoutMs
-      return this.#attempts(seq, sworm, name, message, payload, encoded.value, from, deadline).pipe(
+      const answered = this.#attempts(seq, call, encoded.value, deadline).pipe(
         Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(name, timeoutMs) }),
         Effect.ensuring(Effect.sync(() => this.#pending.delete(seq)))
       )
+      if (!message.isStream) return answered
+      this.streams.open(seq, name, message)
+      return Effect.onError(answered, () => Effect.sync(() => this.#closeStream(seq)))
     })
+  }
+
+  #closeStream(seq: number): void {
+    this.streams.close(seq, (holder) => this.#transmit(holder, [CANCEL, seq]))
   }
 
   /** The payload as plain data that fits a frame. */
@@ -197,14 +205,11 @@ export class Caller {
   readonly #attempts = Effect.fnUntraced({ self: this }, function* (
     this: Caller,
     seq: number,
-    sworm: string,
-    name: string,
-    message: Message,
-    payload: unknown,
+    call: Outgoing,
     encoded: unknown,
-    from: LocalProcess | undefined,
     deadline: number
   ): Effect.fn.Return<unknown, unknown> {
+    const { chain, message, name: asked, sworm } = call
     const { directory, node, nowMs, processes } = this.#parts
     /** Where it may have been executed already. */
     let sentTo: Location | undefined
@@ -212,13 +217,14 @@ export class Caller {
     let missed: string | undefined
     let tried = false
     while (true) {
-      const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+      const at = directory.find(sworm, asked) ?? (yield* directory.locate(sworm, asked))
+      const name = at === "moving" || at === undefined ? asked : at.name
       const attempt = at === "moving" || at === undefined ? undefined : `${at.section}@${at.epoch}`
       const process = processes.get(sworm, name)
       const here = process !== undefined && isOpen(process) ? process : undefined
       // once it has been sent, only its number tells whether it came here along with its process
       if (here !== undefined && !tried) {
-        return yield* this.#local(here, message, payload, from, deadline - nowMs())
+        return yield* this.#local(here, call, deadline - nowMs())
       }
       if (at !== "moving" && sentTo !== undefined && at?.continuity !== sentTo.continuity) {
         // the process that may have executed the call is gone, and nobody remembers for it
@@ -251,9 +257,10 @@ export class Caller {
             message.type,
             message.tag,
             encoded,
-            remaining
+            remaining,
+            chain
           ]))
-      if (reply._tag === "Answer") return yield* readAnswer(name, message, reply)
+      if (reply._tag === "Answer") return yield* this.#readAnswer(seq, name, message, reply)
       // after a loss it may have been executed there; so it may when it was sent twice, and "not here" is said of one
       if (reply._tag === "Lost" || (this.#pending.get(seq)?.sent ?? 1) > 1) sentTo ??= at
       missed = attempt
@@ -292,6 +299,33 @@ export class Caller {
     return this.#parts.transport.send(to, Channel.call, msgpack.encode(body), "user")
   }
 
+  /** To another node, or to this one's own holder side: a process may have come here with its stream. */
+  #transmit(to: string, frame: ReadonlyArray<unknown>): void {
+    if (to === this.#parts.node.id) this.#here().frame(this.#parts.node.section, frame)
+    else this.#send(to, frame)
+  }
+
+  #readAnswer(
+    seq: number,
+    name: string,
+    message: Message,
+    answer: { readonly kind: number; readonly value: unknown }
+  ): Exit.Exit<unknown, unknown> {
+    if (answer.kind !== STREAM) return readAnswer(name, message, answer)
+    const close = Effect.sync(() => this.#closeStream(seq))
+    return Exit.succeed(Stream.ensuring(this.streams.read(seq), close))
+  }
+
+  /** The end of a stream that is read here. */
+  endStream(from: string, seq: number, index: number, kind: number, value: unknown): void {
+    this.streams.end(
+      from,
+      seq,
+      index,
+      (name, message) => kind === SUCCESS ? Exit.void : readAnswer(name, message, { kind, value })
+    )
+  }
+
   // ---- casts
 
   readonly cast = Effect.fnUntraced({ self: this }, function* (
@@ -307,7 +341,8 @@ export class Caller {
     if (encoded._tag === "Failure") return yield* encoded
     const deadline = nowMs() + timeoutMs
     while (nowMs() < deadline) {
-      const process = processes.get(sworm, name)
+      const known = directory.find(sworm, name)
+      const process = processes.get(sworm, known?.name ?? name)
       if (process !== undefined && isOpen(process)) {
         const forwarded = {
           caller: node.section,
@@ -317,13 +352,28 @@ export class Caller {
           payload: encoded.value,
           deadlineMs: 0
         }
-        process.receive({ message, payload, from: undefined, answer: () => {}, forward: () => forwarded })
+        process.receive({
+          message,
+          payload,
+          from: undefined,
+          chain: NO_CHAIN,
+          answer: () => {},
+          forward: () => forwarded
+        })
         return true
       }
-      const at = directory.find(sworm, name) ?? (yield* directory.locate(sworm, name))
+      const at = known ?? (yield* directory.locate(sworm, name))
       if (at === undefined) return false
       if (at !== "moving" && at.section !== node.section) {
-        return this.#send(nodeOf(at.section), [CAST, MAX_HOPS, sworm, name, message.type, message.tag, encoded.value])
+        return this.#send(nodeOf(at.section), [
+          CAST,
+          MAX_HOPS,
+          sworm,
+          at.name,
+          message.type,
+          message.tag,
+          encoded.value
+        ])
       }
       yield* this.#news(sworm, name)
     }

@@ -4,6 +4,8 @@ import type { SectionId } from "../protocol/ids.ts"
 
 /** Where a name is, as the backend knows it. */
 export interface Location {
+  /** The name that it was registered under, where it was asked for by another one. */
+  readonly name: string
   readonly section: SectionId
   readonly epoch: number
   /** Same as before: the process that was called lives on, and with it what it remembers of calls. */
@@ -12,7 +14,7 @@ export interface Location {
 
 /** What dispatch asks of the backend. */
 export interface Directory {
-  /** What this node knows; no message. */
+  /** What this node knows, by name or alias; no message. */
   readonly find: (sworm: string, name: string) => Location | undefined
   /**
    * Looks further where `find` knows nothing: `"moving"` when the name is registered, or may be, but nobody can be

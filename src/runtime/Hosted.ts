@@ -1,8 +1,9 @@
 /** A sworm as the machine sees it: implementations without their types, codecs made once per process type. */
-import { Context, Duration, type Effect, Exit, Schema } from "effect"
-import type { Rpc } from "effect/rpc"
+import { Context, Duration, type Effect, Exit, Schema, type Stream } from "effect"
+import { type Rpc, RpcSchema } from "effect/rpc"
 import type { HandoffAnswer } from "../Handoff.ts"
 import type { Placement } from "../Placement.ts"
+import type { SpecOptions } from "../protocol/claims.ts"
 import type { RestartLimit } from "../protocol/restarts.ts"
 import type * as Process from "../Process.ts"
 
@@ -18,8 +19,10 @@ export interface Message {
   readonly tag: string
   readonly make: (input: unknown) => unknown
   readonly payload: PlainCodec
+  /** Of the answer; of one element, where the answer is a stream. */
   readonly success: PlainCodec
   readonly error: PlainCodec
+  readonly isStream: boolean
 }
 
 export interface HostedType {
@@ -39,8 +42,15 @@ export interface HostedType {
 export interface ErasedImplementation {
   readonly init: (context: Process.InitContext<unknown, unknown>) => Effect.Effect<unknown, unknown>
   readonly handlers: Readonly<
-    Record<string, (payload: unknown, self: Process.Self<unknown>) => Effect.Effect<unknown, unknown>>
+    Record<
+      string,
+      (
+        payload: unknown,
+        self: Process.Self<unknown>
+      ) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>
+    >
   >
+  readonly run: ((self: Process.Self<unknown>) => Effect.Effect<unknown, unknown>) | undefined
   readonly beginHandoff: ((self: Process.Self<unknown>) => Effect.Effect<HandoffAnswer<unknown>>) | undefined
   readonly resolveConflict: ((mine: unknown, theirs: unknown) => unknown) | undefined
   readonly stop: ((reason: Process.StopReason, self: Process.Self<unknown>) => Effect.Effect<void>) | undefined
@@ -53,6 +63,10 @@ export interface ResolvedOptions {
   readonly startTimeoutMs: number
   readonly mailboxCapacity: number
   readonly handoff: boolean
+  /** 0: brutal; `Infinity`: as long as it takes. */
+  readonly shutdownTimeoutMs: number
+  readonly idleTimeoutMs: number | undefined
+  readonly reentrant: boolean
 }
 
 /** A sworm with what this node can run of it. */
@@ -61,6 +75,9 @@ export interface Hosted {
   readonly types: ReadonlyMap<string, HostedType>
   readonly placement: Placement
   readonly redistribution: "active" | "passive"
+  /** On this node; `Infinity` for no limit. */
+  readonly maxChildren: number
+  readonly maxResident: number
 }
 
 export const resolveOptions = (...layers: ReadonlyArray<Process.ProcessOptions>): ResolvedOptions => {
@@ -75,7 +92,46 @@ export const resolveOptions = (...layers: ReadonlyArray<Process.ProcessOptions>)
     backoff: pick("backoff"),
     startTimeoutMs: Duration.toMillis(pick("startTimeout") ?? "30 seconds"),
     mailboxCapacity: pick("mailboxCapacity") ?? 1024,
-    handoff: pick("handoff") ?? true
+    handoff: pick("handoff") ?? true,
+    shutdownTimeoutMs: shutdownMillis(pick("shutdownTimeout") ?? "5 seconds"),
+    idleTimeoutMs: optionalMillis(pick("idleTimeout")),
+    reentrant: pick("reentrant") ?? false
+  }
+}
+
+const shutdownMillis = (timeout: NonNullable<Process.ProcessOptions["shutdownTimeout"]>): number =>
+  timeout === "brutal" ? 0 : timeout === "infinite" ? Infinity : Duration.toMillis(Duration.fromInputUnsafe(timeout))
+
+const optionalMillis = (input: Duration.Input | undefined): number | undefined =>
+  input === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(input))
+
+/** The options of one registration, as data that travels with its spec; `undefined` when there are none. */
+export const specOptions = (options: Process.ProcessOptions): SpecOptions | undefined => {
+  const { handoff, idleTimeout, mailboxCapacity, restartLimit, shutdownTimeout, startTimeout } = options
+  const wanted: SpecOptions = {
+    restartLimit: restartLimit === undefined
+      ? undefined
+      : { max: restartLimit.max, withinMs: Duration.toMillis(Duration.fromInputUnsafe(restartLimit.within)) },
+    startTimeoutMs: optionalMillis(startTimeout),
+    shutdownTimeoutMs: shutdownTimeout === undefined ? undefined : shutdownMillis(shutdownTimeout),
+    idleTimeoutMs: optionalMillis(idleTimeout),
+    mailboxCapacity,
+    handoff
+  }
+  return Object.values(wanted).some((value) => value !== undefined) ? wanted : undefined
+}
+
+/** A type's options, with what one registration wants otherwise. */
+export const optionsFor = (options: ResolvedOptions, wanted: SpecOptions | undefined): ResolvedOptions => {
+  if (wanted === undefined) return options
+  return {
+    ...options,
+    restartLimit: wanted.restartLimit ?? options.restartLimit,
+    startTimeoutMs: wanted.startTimeoutMs ?? options.startTimeoutMs,
+    shutdownTimeoutMs: wanted.shutdownTimeoutMs ?? options.shutdownTimeoutMs,
+    idleTimeoutMs: wanted.idleTimeoutMs ?? options.idleTimeoutMs,
+    mailboxCapacity: wanted.mailboxCapacity ?? options.mailboxCapacity,
+    handoff: wanted.handoff ?? options.handoff
   }
 }
 
@@ -87,13 +143,15 @@ export const plainCodec = (schema: Schema.Top): PlainCodec => {
 
 const compileMessage = (type: string, rpc: Rpc.Any): Message => {
   const { _tag, errorSchema, payloadSchema, successSchema } = rpc as Rpc.AnyWithProps
+  const isStream = RpcSchema.isStreamSchema(successSchema)
   return {
     type,
     tag: _tag,
     make: (input) => payloadSchema.make(input as never),
     payload: plainCodec(payloadSchema),
-    success: plainCodec(successSchema),
-    error: plainCodec(errorSchema)
+    success: plainCodec(isStream ? successSchema.success : successSchema),
+    error: plainCodec(isStream ? successSchema.error : errorSchema),
+    isStream
   }
 }
 

@@ -1,41 +1,18 @@
 /**
- * One process on this node: its state, its mailbox, and the message it is handling. An idle process is this record and
- * nothing else: no fiber waits for messages; a message that finds the process idle starts its handler at once.
+ * One process on this node: its state, its resources, its mailbox. An idle process is this record and nothing else: no
+ * fiber waits for messages.
  */
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Ref, Schedule, Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
+import type { Change, Timer } from "../protocol/extras.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
-import { CallError, StartFailed } from "../SwormError.ts"
-import type { Forwarded } from "./callFrames.ts"
-import { describe, type Hosted, type HostedType, type Message } from "./Hosted.ts"
-
-export type Status =
-  /** `init` runs for the first time; not registered yet. */
-  | "starting"
-  /** Holds a state that a move brought; serves once the move is committed. */
-  | "prepared"
-  | "running"
-  /** Keeps its state and its messages, handles none. */
-  | "frozen"
-  | "restarting"
-  | "closed"
-
-/** Takes messages, now or once it serves. */
-export const isOpen = ({ status }: LocalProcess): boolean => status !== "closed" && status !== "starting"
-
-/** One message on its way through a process. */
-export interface Envelope {
-  readonly message: Message
-  readonly payload: unknown
-  /** The process that sent it, when it is on this node. */
-  readonly from: LocalProcess | undefined
-  /** Answers the sender; called once. */
-  readonly answer: (exit: Exit.Exit<unknown, unknown>) => void
-  /** What another node needs to take the message over. */
-  readonly forward: () => Forwarded
-}
+import { InvalidInput, StartFailed } from "../SwormError.ts"
+import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
+import { callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
+import { closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
+import { ProcessTimers } from "./ProcessTimers.ts"
 
 /** What a process reports; the backend answers. */
 export interface ProcessOwner {
@@ -46,6 +23,14 @@ export interface ProcessOwner {
   readonly crashed: (process: LocalProcess, detail: string) => void
   /** It has ended for good: normally, given up, or by a crash under `temporary`. */
   readonly ended: (process: LocalProcess, how: "Ended" | "GivenUp" | "Crashed", detail: string) => void
+  /** It changes its own claim. */
+  readonly change: (process: LocalProcess, change: Change) => void
+  /** How many timers its claim has, besides one of this id. */
+  readonly timersBeside: (process: LocalProcess, id: string) => number
+  /** It takes messages from now on, or no longer: its timers are armed or not. */
+  readonly serves: (process: LocalProcess, isServing: boolean) => void
+  /** It is one that becomes passive when it is idle, and has just been used. */
+  readonly used: (process: LocalProcess) => void
 }
 
 /** The process whose code is running: set for its handlers, `init` and everything they fork. */
@@ -54,48 +39,40 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
   { defaultValue: () => undefined }
 )
 
-// Replies run their caller, which may call again: beyond this depth they continue in a microtask, so that no chain of
-// calls, however long, overflows the stack.
-const MAX_DEPTH = 32
-const HANDLER_END_MS = 1000
-const CLOSE_MS = 5000
-let depth = 0
+const MAX_TIMERS = 64
 
-const callError = (process: LocalProcess, reason: CallError["reason"], detail: string): Exit.Exit<never, CallError> =>
-  Exit.fail(new CallError({ name: process.name, reason, detail }))
-
-export class LocalProcess implements Self<unknown> {
+export class LocalProcess extends Mailbox implements Self<unknown, never> {
   readonly hosted: Hosted
   readonly type: HostedType
+  readonly options: ResolvedOptions
   readonly name: string
   /** Shared with the claim. */
   readonly spec: Spec
   epoch: number
-  status: Status = "starting"
   /** For `prepared`: which section the move comes from. */
   preparedFrom: SectionId | undefined
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
   committedParts = 0
-  /** Groups joined before the claim is written. */
-  groups: Array<string> = []
-  waitingFor: LocalProcess | undefined
+  /** What its own code changed of its claim before there was one. */
+  early: Array<Change> | undefined
+  /** The failure in its link that its restart answers to. */
+  following: number | undefined
   readonly #owner: ProcessOwner
   #state: Ref.Ref<unknown> | undefined
   #scope: Scope.Closeable | undefined
-  #context: Context.Context<never> | undefined
-  #current: Envelope | undefined
-  /** The handler's, from its first step on. */
-  #fiber: Fiber.Fiber<unknown, unknown> | undefined
-  #queue: Array<Envelope> | undefined
+  #run: Fiber.Fiber<unknown, unknown> | undefined
+  #streams: OpenStreams | undefined
   #restarts: RestartWindow | undefined
-  #stopAfter = false
-  #whenIdle: (() => void) | undefined
+  /** The last closing of its resources, as long as it takes. */
+  #closing: Deferred.Deferred<void> | undefined
 
   constructor(owner: ProcessOwner, hosted: Hosted, type: HostedType, name: string, spec: Spec, epoch: number) {
+    super()
     this.#owner = owner
     this.hosted = hosted
     this.type = type
+    this.options = optionsFor(type.options, spec.options)
     this.name = name
     this.spec = spec
     this.epoch = epoch
@@ -120,19 +97,32 @@ export class LocalProcess implements Self<unknown> {
   }
 
   get stop(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.#stopAfter = true
-      if (this.#current === undefined) this.#pump()
-    })
+    return Effect.sync(() => this.stopSoon())
   }
 
-  /** Is it the handler itself that runs on this fiber, not something it forked? */
-  runsOn(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    return this.#fiber === fiber
+  get timers(): ProcessTimers {
+    return new ProcessTimers(this)
   }
 
-  get waiting(): number {
-    return this.#queue?.length ?? 0
+  // ---- what others ask it
+
+  /** The same on every node. */
+  get key(): string {
+    return `${this.hosted.id}\n${this.name}`
+  }
+
+  nowMs(): number {
+    return this.#owner.nowMs()
+  }
+
+  /** Has what `init` acquired; a passive process has not. */
+  get isResident(): boolean {
+    return this.context !== undefined
+  }
+
+  get isIdle(): boolean {
+    return this.status === "running" && this.isFree && this.waiting === 0 &&
+      (this.#streams?.count ?? 0) === 0
   }
 
   // ---- start and restart
@@ -145,18 +135,18 @@ export class LocalProcess implements Self<unknown> {
     }
     const args = this.type.args.decode(this.spec.args)
     if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
-    const { name, sworm } = this
+    const { name, sworm, timers } = this
     const init = Effect.suspend(() =>
-      implementation.init({ args: args.value, sworm, name, epoch: this.epoch, handoff: handoff?.state })
+      implementation.init({ args: args.value, sworm, name, epoch: this.epoch, handoff: handoff?.state, timers })
     )
     return Effect.suspend(() => {
       this.#scope = Scope.makeUnsafe()
-      this.#context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
-      return this.#provided(init)
+      this.context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
+      return Effect.provideContext(init, this.context)
     }).pipe(
       Effect.timeoutOrElse({
-        duration: this.type.options.startTimeoutMs,
-        orElse: () => Effect.fail(`init took longer than ${this.type.options.startTimeoutMs} ms`)
+        duration: this.options.startTimeoutMs,
+        orElse: () => Effect.fail(`init took longer than ${this.options.startTimeoutMs} ms`)
       }),
       // also when whoever waits for it is interrupted: what init has acquired so far is released
       Effect.onInterrupt(() => this.#closeScope(Exit.void)),
@@ -171,9 +161,13 @@ export class LocalProcess implements Self<unknown> {
     )
   }
 
-  #provided<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    // user code gets exactly the services that it was bound with
-    return Effect.suspend(() => Effect.provideContext(effect, this.#context ?? this.type.context))
+  #closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const scope = this.#scope
+      this.#scope = undefined
+      this.context = undefined
+      return scope === undefined ? Effect.void : Effect.ignoreCause(Scope.close(scope, exit))
+    })
   }
 
   #startFailed(detail: string): StartFailed {
@@ -184,156 +178,125 @@ export class LocalProcess implements Self<unknown> {
   serve(epoch: number): void {
     if (this.status === "closed") return
     this.epoch = epoch
-    this.status = "running"
     this.preparedFrom = undefined
-    this.#pump()
+    // moved or settled while passive: it goes on being so
+    this.status = this.isResident ? "running" : "passive"
+    this.#startRun()
+    this.#owner.serves(this, true)
+    this.touch()
+    if (this.status === "passive" && this.waiting > 0) return this.wake()
+    this.pump()
   }
 
-  // ---- messages
-
-  /** Hands a message to the process: handled at once when it is idle, else kept in order, else refused. */
-  receive(envelope: Envelope): void {
-    if (this.status === "running" && this.#current === undefined) {
-      if (depth < MAX_DEPTH) return this.#handle(envelope)
-      this.#enqueue(envelope)
-      queueMicrotask(() => this.#pump())
-      return
-    }
-    if (this.status === "closed") return envelope.answer(callError(this, "Stopped", ""))
-    if (this.#isCircle(envelope.from)) {
-      return envelope.answer(callError(this, "Reentrant", "it waits for its own caller: fork the call, or use cast"))
-    }
-    this.#enqueue(envelope)
+  protected touch(): void {
+    if (this.options.idleTimeoutMs !== undefined || this.hosted.maxResident !== Infinity) this.#owner.used(this)
   }
 
-  #enqueue(envelope: Envelope): void {
-    const queue = this.#queue ??= []
-    if (queue.length >= this.type.options.mailboxCapacity) {
-      return envelope.answer(callError(this, "MailboxFull", `${queue.length} messages wait already`))
-    }
-    queue.push(envelope)
-    if (envelope.from !== undefined) envelope.from.waitingFor = this
+  #startRun(): void {
+    const run = this.type.implementation?.run
+    if (run === undefined || this.#run !== undefined || this.context === undefined) return
+    const fiber = this.#run = Effect.runForkWith(this.context)(Effect.suspend(() => run(this)))
+    fiber.addObserver((exit) => {
+      if (this.#run !== fiber) return
+      this.#run = undefined
+      if (exit._tag === "Failure" && this.status === "running") this.crash(describe(exit))
+    })
   }
 
-  /** Does this process wait, directly or through others on this node, for the one that calls it? */
-  #isCircle(from: LocalProcess | undefined): boolean {
-    if (from === undefined) return false
-    if (from === this) return true
-    let at = this.waitingFor
-    for (let hops = 0; at !== undefined && hops < 64; hops++) {
-      if (at === from) return true
-      at = at.waitingFor
-    }
-    return false
+  #stopRun(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const fiber = this.#run
+      this.#run = undefined
+      return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
+    })
   }
 
-  /** The sender no longer waits: a waiting message is dropped, the one at hand interrupted. */
-  cancel(envelope: Envelope): void {
-    if (this.#current === envelope) return this.#fiber?.interruptUnsafe()
-    const at = this.#queue?.indexOf(envelope) ?? -1
-    if (at < 0) return
-    this.#queue!.splice(at, 1)
-    if (envelope.from?.waitingFor === this) envelope.from.waitingFor = undefined
+  protected invoke({ message, payload }: Envelope): Effect.Effect<unknown, unknown> {
+    const handler = this.type.implementation!.handlers[message.tag]
+    if (handler === undefined || message.type !== this.type.name) {
+      const detail = `it is a "${this.type.name}", which has no "${message.tag}" of "${message.type}"`
+      return callError(this, "UnknownMessage", detail)
+    }
+    const result = handler(payload, this)
+    if (!message.isStream) return result as Effect.Effect<unknown, unknown>
+    this.#streams ??= new OpenStreams()
+    return Exit.succeed(this.#streams.open(this.name, this.context!, result as Stream.Stream<unknown, unknown>))
   }
 
-  #handle(envelope: Envelope): void {
-    const handler = this.type.implementation!.handlers[envelope.message.tag]
-    if (handler === undefined || envelope.message.type !== this.type.name) {
-      const detail = `it is a "${this.type.name}", which has no "${envelope.message.tag}" of "${envelope.message.type}"`
-      return envelope.answer(callError(this, "UnknownMessage", detail))
+  // ---- timers
+
+  setTimer(timer: Timer): void {
+    if (this.#owner.timersBeside(this, timer.id) >= MAX_TIMERS) {
+      throw new InvalidInput({ what: "timer", detail: `"${this.name}" has ${MAX_TIMERS} already` })
     }
-    this.#current = envelope
-    depth++
-    try {
-      const effect = handler(envelope.payload, this)
-      if (Exit.isExit(effect)) return this.#handled(envelope, effect)
-      const fiber = Effect.runForkWith(this.#context!)(Effect.withFiber((own) => {
-        this.#fiber = own
-        return effect
-      }))
-      const exit = fiber.pollUnsafe()
-      if (exit !== undefined) return this.#handled(envelope, exit)
-      if (envelope.from !== undefined) envelope.from.waitingFor = this
-      fiber.addObserver((late) => this.#handledLater(envelope, late))
-    } catch (defect) {
-      this.#handled(envelope, Exit.die(defect))
-    } finally {
-      depth--
-    }
+    this.#owner.change(this, { _tag: "SetTimer", timer })
   }
 
-  /** An answer runs its caller, whose end may be the answer to the next: that unwinds no deeper than calls wind up. */
-  #handledLater(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
-    if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#handledLater(envelope, exit))
-    depth++
-    try {
-      this.#handled(envelope, exit)
-    } catch (error) {
-      // thrown out of an observer it would end the program
-      Effect.runFork(Effect.logError(`The answer of "${this.name}" could not be given`, error))
-    } finally {
-      depth--
-    }
+  clearTimer(id: string): void {
+    this.#owner.change(this, { _tag: "ClearTimer", id })
   }
 
-  #handled(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
-    this.#current = undefined
-    this.#fiber = undefined
-    if (envelope.from !== undefined) envelope.from.waitingFor = undefined
-    if (exit._tag === "Failure" && Cause.hasDies(exit.cause)) {
-      const detail = describe(exit)
-      envelope.answer(callError(this, "Crashed", detail))
-      if (this.status !== "closed") this.#crash(detail)
-    } else if (exit._tag === "Failure" && !Cause.hasFails(exit.cause)) {
-      envelope.answer(callError(this, this.status === "closed" ? "OutcomeUnknown" : "Timeout", "it was interrupted"))
-    } else {
-      envelope.answer(exit)
-    }
-    this.#whenIdle?.()
-    this.#pump()
+  /** Can a timer's message be taken now? A full mailbox, or a restart under way, makes it wait. */
+  takesTimer(): boolean {
+    return (this.status === "running" || this.status === "passive" || this.status === "waking") &&
+      this.waiting < this.options.mailboxCapacity
   }
 
-  #pump(): void {
-    while (this.status === "running" && this.#current === undefined) {
-      if (this.#stopAfter) return this.#stopped()
-      if (this.#queue === undefined || this.#queue.length === 0) return
-      if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#pump())
-      this.#handle(this.#queue.shift()!)
-    }
+  fire(timer: Timer): void {
+    // forgotten first: a timer whose message crashes its process must not do so for ever
+    if (timer.everyMs === undefined) this.clearTimer(timer.id)
+    const message = this.type.messages.get(timer.tag)
+    const payload = message?.payload.decode(timer.payload)
+    if (message === undefined || payload?._tag !== "Success") return
+    this.receive(castEnvelope(message, payload.value, timer.payload, this.#owner.node.section))
   }
 
   // ---- crash
 
   /** Its own code asked it to end: a `permanent` one starts again. */
-  #stopped(): void {
-    this.#stopAfter = false
+  protected stopped(): void {
+    this.stopsAfter = false
     if (this.spec.restart !== "permanent") return this.#owner.ended(this, "Ended", "")
-    this.status = "restarting"
-    Effect.runForkWith(this.type.context)(this.#restart("Ended", "it ends again and again"))
+    this.#startAgain("Ended", "it ends again and again")
   }
 
-  #crash(detail: string): void {
-    this.status = "restarting"
+  protected crash(detail: string): void {
     this.#owner.crashed(this, detail)
-    Effect.runForkWith(this.type.context)(this.#restart("Crashed", detail))
+    this.#startAgain("Crashed", detail)
   }
 
-  #restart(reason: "Ended" | "Crashed", detail: string): Effect.Effect<void> {
+  /** A process that it is linked to has crashed: it starts again too. `false` when it can't just now. */
+  follow(stamp: number): boolean {
+    if (this.status !== "running" && this.status !== "passive") return false
+    this.following = stamp
+    this.#startAgain("Followed", "")
+    return true
+  }
+
+  #startAgain(reason: "Ended" | "Crashed" | "Followed", detail: string): void {
+    this.status = "restarting"
+    this.#owner.serves(this, false)
+    Effect.runForkWith(this.type.context)(this.#restart(reason, detail))
+  }
+
+  #restart(reason: "Ended" | "Crashed" | "Followed", detail: string): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      const { options } = this.type
+      const { options } = this
+      yield* this.#interruptHandler()
       yield* this.#closeResources(reason)
-      if (this.spec.restart === "temporary") return this.#owner.ended(this, "Crashed", detail)
-      const wait = options.backoff === undefined
+      if (this.spec.restart === "temporary" && reason === "Crashed") return this.#owner.ended(this, "Crashed", detail)
+      const wait = options.backoff === undefined || reason === "Followed"
         ? undefined
         : yield* Schedule.toStepWithSleep(options.backoff as Schedule.Schedule<unknown>)
-      for (let why = detail;;) {
+      for (let why = detail, counts = reason !== "Followed";; counts = true) {
         this.#restarts ??= new RestartWindow()
-        if (!this.#restarts.allow(this.#owner.nowMs(), options.restartLimit)) {
+        if (counts && !this.#restarts.allow(this.#owner.nowMs(), options.restartLimit)) {
           return this.#owner.ended(this, "GivenUp", why)
         }
         if (wait !== undefined) yield* Effect.ignore(wait(undefined))
         const epoch = this.status === "restarting" ? this.#owner.renew(this) : undefined
         if (epoch === undefined) return
+        this.following = undefined
         this.epoch = epoch
         const exit = yield* Effect.exit(this.start(undefined))
         if (this.status !== "restarting") return yield* this.#closeResources("Superseded")
@@ -344,29 +307,42 @@ export class LocalProcess implements Self<unknown> {
     })
   }
 
+  // ---- passive
+
+  /** Lets go of what it holds, and keeps its state; `false` when it is at work. */
+  passivate(): boolean {
+    if (!this.isIdle) return false
+    this.status = "passive"
+    Effect.runForkWith(this.type.context)(this.#closeResources("Idle"))
+    return true
+  }
+
+  protected wake(): void {
+    this.status = "waking"
+    const state = this.type.hasState ? { state: Ref.getUnsafe(this.state) } : undefined
+    const closing = this.#closing
+    const wake = Effect.gen({ self: this }, function* () {
+      // what it held is let go before `init` asks for it again
+      if (closing !== undefined) yield* Deferred.await(closing)
+      const exit = yield* Effect.exit(this.start(state))
+      if (this.status !== "waking") return yield* this.#closeResources("Superseded")
+      if (exit._tag === "Success") this.serve(this.epoch)
+      else this.crash(describe(exit))
+    })
+    Effect.runForkWith(this.type.context)(wake)
+  }
+
   // ---- move and stop
 
   /** Takes no further message; done when the one at hand is answered. */
   freeze(): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      if (this.status === "running") this.status = "frozen"
-      if (this.#current === undefined) return resume(Effect.void)
-      this.#whenIdle = () => {
-        this.#whenIdle = undefined
-        resume(Effect.void)
+    return Effect.suspend(() => {
+      if (this.status === "running" || this.status === "passive") {
+        this.status = "frozen"
+        this.#owner.serves(this, false)
       }
-      return Effect.sync(() => {
-        this.#whenIdle = undefined
-      })
+      return Effect.andThen(this.idle(), this.#stopRun())
     })
-  }
-
-  /** The messages that wait, taken out: whoever takes them sees that each is answered. */
-  takeWaiting(): Array<Envelope> {
-    const waiting = this.#queue ?? []
-    this.#queue = undefined
-    for (const { from } of waiting) if (from !== undefined) from.waitingFor = undefined
-    return waiting
   }
 
   /** Stops for good: interrupts what runs, answers what waits, closes the scope. Safe to call again. */
@@ -374,37 +350,46 @@ export class LocalProcess implements Self<unknown> {
     return Effect.suspend(() => {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
-      const fiber = this.#fiber
-      fiber?.interruptUnsafe()
+      this.#owner.serves(this, false)
+      const interrupted = this.#interruptHandler()
       for (const envelope of this.takeWaiting()) envelope.answer(callError(this, "Stopped", reason))
-      // what the handler holds is released before what the process holds; one that can't be interrupted is not waited for
-      const ended = fiber === undefined ? Effect.void : Effect.timeoutOrElse(Effect.asVoid(Fiber.await(fiber)), {
-        duration: HANDLER_END_MS,
-        orElse: () => Effect.void
-      })
-      return Effect.andThen(ended, this.#closeResources(reason))
+      return Effect.andThen(interrupted, this.#closeResources(reason))
     })
+  }
+
+  /** What the handler holds is released before what the process holds; one that can't be interrupted is not waited for. */
+  #interruptHandler(): Effect.Effect<void> {
+    const fibers = this.handlers()
+    if (fibers.length === 0) return Effect.void
+    for (const fiber of fibers) fiber.interruptUnsafe()
+    const wait = Math.min(HANDLER_END_MS, this.options.shutdownTimeoutMs)
+    return Effect.timeoutOrElse(Effect.asVoid(Fiber.awaitAll(fibers)), { duration: wait, orElse: () => Effect.void })
   }
 
   #closeResources(reason: StopReason): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const stop = this.#scope === undefined ? undefined : this.type.implementation?.stop
+      const [scope, context] = [this.#scope, this.context]
+      this.#scope = undefined
+      this.context = undefined
+      this.#streams?.end(this.name, reason)
+      this.#streams = undefined
+      if (scope === undefined || context === undefined) return Effect.void
+      const { shutdownTimeoutMs } = this.options
+      const stop = shutdownTimeoutMs === 0 ? undefined : this.type.implementation?.stop
       const hook = stop === undefined
         ? Effect.void
-        : Effect.ignoreCause(this.#provided(Effect.suspend(() => stop(reason, this))))
-      const closed = Deferred.makeUnsafe<void>()
-      const closing = Effect.andThen(hook, Effect.suspend(() => this.#closeScope(Exit.void)))
-      // in a fiber of its own: finalizers that take too long, or for ever, go on by themselves and hold nobody up
-      Effect.runForkWith(this.type.context)(Effect.ensuring(closing, Deferred.succeed(closed, undefined)))
-      return Effect.timeoutOrElse(Deferred.await(closed), { duration: CLOSE_MS, orElse: () => Effect.void })
-    })
-  }
-
-  #closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const scope = this.#scope
-      this.#scope = undefined
-      return scope === undefined ? Effect.void : Effect.ignoreCause(Scope.close(scope, exit))
+        : Effect.provideContext(Effect.suspend(() => stop(reason, this)), context)
+      const closed = this.#closing = Deferred.makeUnsafe<void>()
+      return closeInTime(context, Effect.andThen(this.#stopRun(), hook), scope, shutdownTimeoutMs, closed)
     })
   }
 }
+
+const castEnvelope = (message: Message, payload: unknown, encoded: unknown, caller: SectionId): Envelope => ({
+  message,
+  payload,
+  from: undefined,
+  chain: NO_CHAIN,
+  answer: () => {},
+  forward: () => ({ caller, seq: undefined, type: message.type, tag: message.tag, payload: encoded, deadlineMs: 0 })
+})

@@ -18,6 +18,10 @@ export class LocalProcesses {
     return this.#sworms.get(sworm)
   }
 
+  sworms(): IterableIterator<Hosted> {
+    return this.#sworms.values()
+  }
+
   get(sworm: string, name: string): LocalProcess | undefined {
     return this.#processes.get(sworm)?.get(name)
   }
@@ -32,6 +36,11 @@ export class LocalProcesses {
   remove(process: LocalProcess): void {
     const names = this.#processes.get(process.sworm)
     if (names?.get(process.name) === process) names.delete(process.name)
+  }
+
+  /** How many of a sworm there are, those that are starting included. */
+  count(sworm: string): number {
+    return this.#processes.get(sworm)?.size ?? 0
   }
 
   *of(sworm: string): Generator<LocalProcess> {

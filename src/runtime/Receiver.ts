@@ -1,9 +1,9 @@
 /** The holder's side of calls from other nodes: each is executed at most once, and answered to whoever called. */
-import { Effect, Exit, Metric } from "effect"
+import { Effect, Exit, Metric, type Stream } from "effect"
 import { CallTable } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
-import { asArray, asCount, asText, Channel } from "../protocol/wire.ts"
+import { asArray, asCount, asText, asTexts, Channel } from "../protocol/wire.ts"
 import { CallError, type CallFailure } from "../SwormError.ts"
 import type { Peer, Transport } from "../Transport.ts"
 import {
@@ -11,18 +11,24 @@ import {
   CALL_ERROR,
   CANCEL,
   CAST,
+  CHUNK,
+  END,
   FAILURE,
   type Forwarded,
+  MORE,
   NOT_HERE,
   readReply,
   REPLY,
-  type Reply,
+  STREAM,
   SUCCESS
 } from "./callFrames.ts"
 import type { Directory } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
-import { type Envelope, isOpen, type LocalProcess } from "./LocalProcess.ts"
+import type { Caller } from "./Caller.ts"
+import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
+import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
+import { OutboundStreams } from "./streams.ts"
 
 const droppedCasts = Metric.counter("sworm_casts_dropped", {
   description: "Casts that reached a node without their process, which knew of no other node to send them on to"
@@ -34,38 +40,64 @@ export interface ReceiverParts {
   readonly processes: LocalProcesses
   readonly directory: Directory
   readonly nowMs: () => number
-  /** A reply to one of this node's own calls. */
-  readonly onReply: (seq: number, reply: Reply) => void
+  /** Takes what answers this node's own calls. */
+  readonly caller: Pick<Caller, "onReply" | "streams" | "endStream">
 }
 
 export class Receiver {
   /** What was answered to whom: a repeated call is answered again, not executed again. */
   readonly calls = new CallTable()
+  readonly streams: OutboundStreams
   readonly #parts: ReceiverParts
   /** Interrupts a call that is under way here, by caller and number. */
   readonly #running = new Map<string, () => void>()
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts
+    const { nowMs, transport } = parts
+    this.streams = new OutboundStreams((to, frame) => this.#transmit(to, frame), nowMs, transport.maxFrameBytes)
   }
 
   readonly take = (from: Peer, body: Uint8Array): void => {
-    const frame = asArray(msgpack.decode(body))
-    const caller: SectionId = `${from.boot}/${from.id}`
+    this.frame(`${from.boot}/${from.id}`, asArray(msgpack.decode(body)))
+  }
+
+  /** A frame of another node, or of this one. */
+  frame(caller: SectionId, frame: ReadonlyArray<unknown>): void {
+    const mine = this.#parts.caller
     switch (frame[0]) {
       case CALL:
         return this.#called(caller, frame)
       case REPLY:
-        return this.#parts.onReply(asCount(frame[1]), readReply(asCount(frame[2]), frame[3]))
+        return mine.onReply(asCount(frame[1]), readReply(asCount(frame[2]), frame[3]))
       case CANCEL:
         return this.cancel(caller, asCount(frame[1]))
       case CAST:
         return this.#cast(caller, frame)
+      case CHUNK:
+        return mine.streams.chunk(nodeOf(caller), asCount(frame[1]), asCount(frame[2]), asArray(frame[3]))
+      case END:
+        return mine.endStream(nodeOf(caller), asCount(frame[1]), asCount(frame[2]), asCount(frame[3]), frame[4])
+      case MORE:
+        return this.#more(caller, asCount(frame[1]), asCount(frame[2]), asCount(frame[3]))
     }
   }
 
   cancel(caller: SectionId, seq: number): void {
     this.#running.get(`${caller}:${seq}`)?.()
+    this.streams.cancel(caller, seq)
+  }
+
+  /** The caller has received so much of a stream; one that is not there has ended here, and nothing is under way. */
+  #more(caller: SectionId, seq: number, received: number, taken: number): void {
+    if (this.streams.more(caller, seq, received, taken)) return
+    this.#transmit(caller, [END, seq, received, CALL_ERROR, ["Stopped", "there is no such stream any more"]])
+  }
+
+  #transmit(to: SectionId, frame: ReadonlyArray<unknown>): void {
+    const { node, transport } = this.#parts
+    if (to === node.section) this.frame(to, frame)
+    else transport.send(nodeOf(to), Channel.call, msgpack.encode(frame), "user")
   }
 
   #called(caller: SectionId, frame: ReadonlyArray<unknown>): void {
@@ -75,7 +107,8 @@ export class Receiver {
     const process = processes.get(asText(frame[3]), asText(frame[4]))
     const deadlineMs = nowMs() + asCount(frame[8])
     if (process === undefined || !isOpen(process)) return this.#reply(caller, seq, NOT_HERE, null)
-    this.deliver(process, { caller, seq, type: asText(frame[5]), tag: asText(frame[6]), payload: frame[7], deadlineMs })
+    const forwarded = { caller, seq, type: asText(frame[5]), tag: asText(frame[6]), payload: frame[7], deadlineMs }
+    this.deliver(process, forwarded, asTexts(frame[9]))
   }
 
   #cast(caller: SectionId, frame: ReadonlyArray<unknown>): void {
@@ -98,7 +131,7 @@ export class Receiver {
   }
 
   /** Hands a message that came over the wire to its process, unless it was handed over before. */
-  deliver(process: LocalProcess, forwarded: Forwarded): void {
+  deliver(process: LocalProcess, forwarded: Forwarded, chain: ReadonlyArray<string> = NO_CHAIN): void {
     const { caller, deadlineMs, payload, seq, tag, type } = forwarded
     if (seq !== undefined) {
       const known = this.calls.receive(caller, seq, `${process.sworm}\n${process.name}`, deadlineMs)
@@ -120,6 +153,7 @@ export class Receiver {
       message,
       payload: decoded.value,
       from: undefined,
+      chain,
       answer: (exit) => {
         this.#running.delete(key)
         if (seq !== undefined) this.#answered(process, message, caller, seq, exit)
@@ -147,6 +181,12 @@ export class Receiver {
     seq: number,
     exit: Exit.Exit<unknown, unknown>
   ): void {
+    if (message.isStream && exit._tag === "Success") {
+      this.calls.answer(caller, seq, [STREAM, null])
+      this.#reply(caller, seq, STREAM, null)
+      const encodeEnd = (end: Exit.Exit<unknown, unknown>) => encodeExit(process.name, message, end)
+      return this.streams.start(caller, seq, message, exit.value as Stream.Stream<unknown, unknown>, encodeEnd)
+    }
     const [kind, value] = encodeExit(process.name, message, exit)
     if (kind === CALL_ERROR && (value as readonly [CallFailure])[0] === "Stopped") {
       // it was not taken up: its caller may look for the process elsewhere
@@ -158,8 +198,8 @@ export class Receiver {
   }
 
   #reply(caller: SectionId, seq: number, kind: number, value: unknown): void {
-    const { node, onReply, transport } = this.#parts
-    if (caller === node.section) return onReply(seq, readReply(kind, value))
+    const { caller: own, node, transport } = this.#parts
+    if (caller === node.section) return own.onReply(seq, readReply(kind, value))
     const to = nodeOf(caller)
     if (!transport.send(to, Channel.call, encodeReply(seq, kind, value), "user")) {
       // a reply that can't leave (too large, say) is no reason to keep the caller waiting
@@ -184,12 +224,15 @@ const encodeExit = (
   exit: Exit.Exit<unknown, unknown>
 ): readonly [kind: number, value: unknown] => {
   if (Exit.isSuccess(exit)) {
+    if (message.isStream) return [SUCCESS, null]
     const encoded = message.success.encode(exit.value)
     return encoded._tag === "Success" ? [SUCCESS, encoded.value] : [CALL_ERROR, ["Encoding", describe(encoded)]]
   }
   const reason = exit.cause.reasons[0]
   const error = reason?._tag === "Fail" ? reason.error : undefined
-  if (error instanceof CallError && error.name === name) return [CALL_ERROR, [error.reason, error.detail]]
+  if (error instanceof CallError && (error.name === name || error.name === "")) {
+    return [CALL_ERROR, [error.reason, error.detail]]
+  }
   const encoded = message.error.encode(error)
   return encoded._tag === "Success" ? [FAILURE, encoded.value] : [CALL_ERROR, ["Encoding", describe(encoded)]]
 }

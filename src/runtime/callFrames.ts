@@ -5,12 +5,18 @@ export const CALL = 0
 export const REPLY = 1
 export const CANCEL = 2
 export const CAST = 3
+/** Streamed answers: elements, the end, and what the caller has received and its reader taken. */
+export const CHUNK = 4
+export const END = 5
+export const MORE = 6
 
 /** What a reply carries. */
 export const SUCCESS = 0
 export const FAILURE = 1
 export const CALL_ERROR = 2
 export const NOT_HERE = 3
+/** The answer is a stream, which begins. */
+export const STREAM = 4
 
 /** How often a cast is sent on by nodes that no longer have its process. */
 export const MAX_HOPS = 3

@@ -112,7 +112,13 @@ describe("viewOf", () => {
   const sections = (of: NameView): ReadonlyArray<string> => of.claims.map(({ section }) => section)
 
   it("is empty for nothing", () => {
-    assert.deepStrictEqual(view({}), { claims: [], tombed: [], endedEpoch: 0, highestEpoch: 0 })
+    assert.deepStrictEqual(view({}), {
+      claims: [],
+      tombed: [],
+      endedEpoch: 0,
+      endReason: undefined,
+      highestEpoch: 0
+    })
   })
 
   it("has the claims, top first, and the highest epoch", () => {

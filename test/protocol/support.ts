@@ -26,6 +26,7 @@ export const claim = (epoch: number, registrations: ReadonlyArray<string>, chang
   metadata: undefined,
   groups: [],
   successor: undefined,
+  extras: undefined,
   ...change
 })
 
@@ -38,7 +39,11 @@ export const prepared = (epoch: number, registrations: ReadonlyArray<string>): C
 export const adopted = (epoch: number, registrations: ReadonlyArray<string>): Claim =>
   claim(epoch, registrations, { mode: "adopted", spec: undefined })
 
-export const tomb = (epoch: number, registrations: ReadonlyArray<string>): Tomb => ({ epoch, registrations })
+export const tomb = (
+  epoch: number,
+  registrations: ReadonlyArray<string>,
+  reason: Tomb["reason"] = "Unregistered"
+): Tomb => ({ epoch, registrations, reason })
 
 export const entry = (claim: Claim | undefined, tomb?: Tomb): NameEntry => ({ claim, tomb })
 

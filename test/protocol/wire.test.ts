@@ -7,22 +7,29 @@ import { seededRandom } from "../../src/protocol/random.ts"
 import type { SwimMessage } from "../../src/protocol/swim.ts"
 import {
   BadFrame,
+  decodeChange,
   decodeClaim,
   decodeSpec,
   decodeSwim,
   decodeSync,
+  encodeChange,
   encodeClaim,
   encodeSpec,
   encodeSwim,
   encodeSync,
+  givenUpKey,
+  metaKey,
   nameKey,
   parseKey,
   swormKey,
   type SyncMessage
 } from "../../src/protocol/wire.ts"
+import type { Change } from "../../src/protocol/extras.ts"
 import { claim, entry, int, list, modes, released, text, tomb } from "./support.ts"
 
 const count = int(0, Number.MAX_SAFE_INTEGER)
+
+const millis = Schema.Union([count, Schema.Literals([0.5, 1e9])])
 
 const section: Schema.Codec<string> = Schema.Literals([
   "1/a",
@@ -42,7 +49,37 @@ const anySpec = Schema.Struct({
     list(text, 0, 3),
     Schema.Struct({ at: text })
   ]),
-  restart: Schema.Literals(["permanent", "transient", "temporary"])
+  restart: Schema.Literals(["permanent", "transient", "temporary"]),
+  options: Schema.optionalKey(Schema.Struct({
+    restartLimit: Schema.UndefinedOr(Schema.Struct({ max: count, withinMs: millis })),
+    startTimeoutMs: Schema.UndefinedOr(millis),
+    shutdownTimeoutMs: Schema.UndefinedOr(millis),
+    idleTimeoutMs: Schema.UndefinedOr(millis),
+    mailboxCapacity: Schema.UndefinedOr(count),
+    handoff: Schema.UndefinedOr(Schema.Boolean)
+  }))
+})
+
+const anyTimer = Schema.Struct({
+  id: text,
+  atMs: count,
+  everyMs: Schema.UndefinedOr(int(1, 10_000)),
+  tag: text,
+  payload: Schema.NullOr(text)
+})
+
+const anyLink = Schema.Struct({
+  strategy: Schema.Literals(["one_for_all", "rest_for_one"]),
+  names: list(text, 0, 3),
+  stamp: count
+})
+
+const anyExtras = Schema.Struct({
+  aliases: list(text, 0, 2),
+  timers: list(anyTimer, 0, 2),
+  leaseMs: Schema.UndefinedOr(millis),
+  link: Schema.UndefinedOr(anyLink),
+  isDown: Schema.Boolean
 })
 
 const anyClaim = Schema.Struct({
@@ -55,15 +92,44 @@ const anyClaim = Schema.Struct({
   spec: Schema.UndefinedOr(anySpec),
   metadata: Schema.UndefinedOr(Schema.Union([text, Schema.Boolean, Schema.Record(Schema.Literals(["a", "b"]), text)])),
   groups: list(text, 0, 3),
-  successor: Schema.UndefinedOr(section)
+  successor: Schema.UndefinedOr(section),
+  extras: Schema.UndefinedOr(anyExtras)
 })
 
-const anyTomb = Schema.Struct({ registrations: list(text, 0, 3), epoch: count })
+const anyTomb = Schema.Struct({
+  registrations: list(text, 0, 3),
+  epoch: count,
+  reason: Schema.Literals(["Unregistered", "Ended", "Crashed", "GivenUp", "LeaseExpired", "OwnerGone"])
+})
+
+const anyChange: Schema.Codec<Change> = Schema.Union([
+  Schema.TaggedStruct("Join", { group: text }),
+  Schema.TaggedStruct("Leave", { group: text }),
+  Schema.TaggedStruct("Alias", { alias: text }),
+  Schema.TaggedStruct("Unalias", { alias: text }),
+  Schema.TaggedStruct("Metadata", { metadata: Schema.UndefinedOr(text) }),
+  Schema.TaggedStruct("SetTimer", { timer: anyTimer }),
+  Schema.TaggedStruct("ClearTimer", { id: text }),
+  Schema.TaggedStruct("Link", { link: Schema.UndefinedOr(anyLink) }),
+  Schema.TaggedStruct("Renew", {})
+])
 
 /** Entries of a delta, before they are given rising versions. */
 const anyValue = Schema.Union([
   Schema.TaggedStruct("Name", { key: text, claim: Schema.UndefinedOr(anyClaim), tomb: Schema.UndefinedOr(anyTomb) }),
-  Schema.TaggedStruct("Hosts", { key: text, types: list(text, 0, 3) }),
+  Schema.TaggedStruct("Hosts", { key: text, offer: Schema.Struct({ types: list(text, 0, 3), placement: text }) }),
+  Schema.TaggedStruct("Meta", { key: text, stamp: count, value: Schema.UndefinedOr(Schema.NullOr(text)) }),
+  Schema.TaggedStruct("GivenUp", {
+    key: text,
+    entry: Schema.Struct({
+      epoch: count,
+      stamp: count,
+      detail: text,
+      spec: anySpec,
+      metadata: Schema.UndefinedOr(text),
+      groups: list(text, 0, 2)
+    })
+  }),
   Schema.TaggedStruct("Later", { key: text, value: Schema.Union([text, count, list(count, 0, 2)]) }),
   Schema.TaggedStruct("Erased", { key: text })
 ])
@@ -157,7 +223,11 @@ describe("round trips", () => {
           case "Name":
             return [nameKey("sworm", value.key), version, entry(value.claim, value.tomb)]
           case "Hosts":
-            return [swormKey(value.key), version, value.types]
+            return [swormKey(value.key), version, value.offer]
+          case "Meta":
+            return [metaKey("sworm", value.key), version, { stamp: value.stamp, value: value.value }]
+          case "GivenUp":
+            return [givenUpKey("sworm", value.key), version, value.entry]
           case "Later":
             return [`z${value.key}`, version, value.value]
           case "Erased":
@@ -176,6 +246,15 @@ describe("round trips", () => {
     assert.deepStrictEqual(decodeSpec(throughBytes(encodeSpec(spec))), spec)
   })
 
+  it.prop("every change that a holder is asked for", [anyChange], ([change]) => {
+    assert.deepStrictEqual(decodeChange(throughBytes(encodeChange(change))), change)
+  })
+
+  it("a wait without a limit", () => {
+    const patient = { type: "t", args: null, restart: "permanent", options: { shutdownTimeoutMs: Infinity } } as const
+    assert.strictEqual(decodeSpec(throughBytes(encodeSpec(patient))).options?.shutdownTimeoutMs, Infinity)
+  })
+
   it("args of undefined, and bytes", () => {
     const sent = (args: unknown): unknown =>
       decodeSpec(throughBytes(encodeSpec({ type: "t", args, restart: "permanent" }))).args
@@ -192,9 +271,9 @@ describe("round trips", () => {
     const golden = encodeClaim(claim(7, ["1/1/a"], { start: 2 ** 40, metadata: { zone: "é" }, groups: ["g"] }))
     assert.strictEqual(
       hex(golden),
-      "9a07cb427000000000000091a5312f312f610090cd03e893a7436f756e746572de0001a573746172740101de0001a47a6f6e65a2c3a991a167c0"
+      "9b07cb427000000000000091a5312f312f610090cd03e894a7436f756e746572de0001a573746172740101c0de0001a47a6f6e65a2c3a991a167c0c0"
     )
-    assert.strictEqual(hex(encodeClaim(released(4, ["1/1/a"], "1/b")).slice(-2)), "9290a3312f62")
+    assert.strictEqual(hex(encodeClaim(released(4, ["1/1/a"], "1/b")).slice(-3)), "9390a3312f62c0")
     assert.strictEqual(
       hex(encodeSync({
         _tag: "Deltas",
@@ -238,7 +317,7 @@ describe("keys", () => {
   })
 
   it("of a later version are nothing to read", () => {
-    for (const key of ["", "x", "n", "nno line", "g\ny", "\n"]) assert.isUndefined(parseKey(key))
+    for (const key of ["", "x", "n", "nno line", "q\ny", "\n", "g", "mno line"]) assert.isUndefined(parseKey(key))
   })
 
   it.prop("differ for different names", [text, text, text], ([sworm, one, other]) => {
@@ -346,7 +425,7 @@ describe("messages that are none", () => {
 
   it("sync: the frames they were made from are good", () => {
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [goodClaim, null]))._tag, "Deltas")
-    assert.strictEqual(decodeSync(delta("ns\nx", 4, [null, [["1/1/a"], 1]]))._tag, "Deltas")
+    assert.strictEqual(decodeSync(delta("ns\nx", 4, [null, [["1/1/a"], 1, 0]]))._tag, "Deltas")
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [withAt(goodClaim, 9, "1/b"), null]))._tag, "Deltas")
     assert.strictEqual(decodeSync([2, [["1/a", 0, 1, 0, []]], true, 0])._tag, "Deltas")
     assert.strictEqual(decodeSync([1, ["1/a", 1], true, 0, true])._tag, "Digest")

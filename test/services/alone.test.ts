@@ -51,6 +51,8 @@ const hosted = (states: States, placement: Placement.Placement): Hosted => ({
   id: "numbers",
   placement,
   redistribution: "passive",
+  maxChildren: Infinity,
+  maxResident: Infinity,
   types: new Map([[
     "Tally",
     compileType(Tally, {}, {
@@ -61,6 +63,7 @@ const hosted = (states: States, placement: Placement.Placement): Hosted => ({
           const known = states.get(name)
           return Handoff.resume(known === undefined ? Ref.getUnsafe(state) : Ref.getUnsafe(known))
         }),
+      run: undefined,
       resolveConflict: undefined,
       stop: undefined
     })
@@ -154,7 +157,7 @@ describe("the supervisor alone", () => {
       const bad = yield* Effect.flip(there.start({ ...request("bad"), args: { start: "five" } }))
       assert.strictEqual(bad._tag, "StartFailed")
       yield* there.terminate("numbers", "one")
-      assert.deepStrictEqual((yield* here.which("numbers")).map(({ ref: { name } }) => name), ["probe"])
+      assert.deepStrictEqual((yield* here.which("numbers", "a")).map(({ ref: { name } }) => name), ["probe"])
       const gone = yield* Effect.flip(there.terminate("numbers", "one"))
       assert.strictEqual(gone._tag, "NotRegistered")
     })))
@@ -175,10 +178,10 @@ describe("the supervisor alone", () => {
         )
       )
       yield* Scope.close(hosting, yield* Effect.exit(Effect.void))
-      assert.deepStrictEqual(yield* here.which("numbers"), [])
+      assert.deepStrictEqual(yield* here.which("numbers", "a"), [])
       yield* until(
         Effect.map(
-          there.which("numbers"),
+          there.which("numbers", "b"),
           (children) => children.filter(({ status }) => status === "running").length === 2
         )
       )

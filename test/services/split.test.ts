@@ -37,7 +37,7 @@ const node = (id: string, seeds: ReadonlyArray<string>) =>
               string | undefined
             >,
         running: use(Effect.flatMap(Supervisor.Supervisor, ({ which }) =>
-          which("Tallies"))) as Effect.Effect<
+          which("Tallies", id))) as Effect.Effect<
             ReadonlyArray<Supervisor.Child>
           >
       }

@@ -73,7 +73,7 @@ export const CounterLayer = Counters.toLayer(Counter, {
   handlers: {
     Increment: (payload, self) => {
       same<typeof payload, { readonly by: number }>(true)
-      same<typeof self, Process.Self<number>>(true)
+      same<typeof self, Process.Self<number, (typeof Counter)["protocol"][number]>>(true)
       same<typeof self.state, Ref.Ref<number>>(true)
       return payload.by < 0
         ? Effect.fail(new Refused({ code: payload.by }))
@@ -290,7 +290,10 @@ export const uses = Effect.gen(function* () {
     Parts<ReturnType<typeof counters.adopt>>,
     readonly [SwormError.ProcessRef, SwormError.RegisterError, Scope.Scope]
   >(true)
-  same<Parts<ReturnType<typeof counters.whereis>>, readonly [Option.Option<SwormError.ProcessRef>, never, never]>(true)
+  const found = counters.whereis("visits")
+  same<Parts<typeof found>, readonly [Option.Option<SwormError.ProcessRef>, never, never]>(true)
+  const confirmed = counters.whereis("visits", "owner")
+  same<Parts<typeof confirmed>, readonly [Registry.Lookup, SwormError.Unavailable, never]>(true)
   same<Parts<typeof counters.registered>, readonly [ReadonlyArray<SwormError.ProcessRef>, never, never]>(true)
   same<
     Parts<ReturnType<typeof counters.unregister>>,
@@ -317,7 +320,12 @@ export const handled = program.pipe(
 )
 same<
   Parts<typeof handled>[1],
-  SwormError.StartFailed | SwormError.InvalidInput | SwormError.Unregistered | SwormError.Unavailable | Refused
+  | SwormError.StartFailed
+  | SwormError.TooManyProcesses
+  | SwormError.InvalidInput
+  | SwormError.Unregistered
+  | SwormError.Unavailable
+  | Refused
 >(true)
 
 // ---- a service alone

@@ -36,8 +36,8 @@ const allBack = (
         yield* check(dead ? now > epoch : now === epoch, `"${name}" had epoch ${epoch}, has ${now}`)
       }
     }
-    const children = yield* Effect.forEach(nodes, ({ supervisor }) =>
-      supervisor.which("conformance/Workers"))
+    const children = yield* Effect.forEach(nodes, ({ id, supervisor }) =>
+      supervisor.which("conformance/Workers", id))
     const running = children.flat().map(({ ref }) => ref.name)
     yield* equal([...running].sort(), all, "each runs once")
   })

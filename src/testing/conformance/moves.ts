@@ -48,7 +48,7 @@ const allKept = (nodes: ReadonlyArray<TestNode>, before: Populated) =>
 /** The processes of all nodes together are this many, with no name twice. */
 const runsOnce = (nodes: ReadonlyArray<TestNode>, count: number) =>
   Effect.map(
-    Effect.forEach(nodes, ({ supervisor }) => supervisor.which("conformance/Workers")),
+    Effect.forEach(nodes, ({ id, supervisor }) => supervisor.which("conformance/Workers", id)),
     (children) => {
       const running = children.flat().filter(({ status }) => status === "running").map(({ ref }) => ref.name)
       return running.length === count && new Set(running).size === count
@@ -182,7 +182,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const c = yield* cluster.start("c")
         yield* eventually(
           Effect.map(
-            c.supervisor.which("conformance/Workers"),
+            c.supervisor.which("conformance/Workers", c.id),
             (children) => children.filter(({ status }) => status === "running").length === 20
           ),
           "c runs the 20 processes whose home it is"
@@ -342,7 +342,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const c = yield* cluster.start("c")
         yield* eventually(
           Effect.map(
-            c.supervisor.which("conformance/Workers"),
+            c.supervisor.which("conformance/Workers", c.id),
             (children) => children.filter(({ status }) => status === "running").length === 10
           ),
           "c runs the 10 processes whose home it is"
@@ -395,7 +395,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const before = yield* populate(a, 30, (i) => `p${i}@${"abc"[i % 3]}`)
         const moved = yield* c.handoff.drain
         yield* equal(moved, 10, "moved")
-        yield* equal((yield* c.supervisor.which("conformance/Workers")).length, 0, "processes of c")
+        yield* equal((yield* c.supervisor.which("conformance/Workers", c.id)).length, 0, "processes of c")
         yield* allKept([a, b], before)
         for (let i = 0; i < 5; i++) {
           const ref = yield* c.workers.register(`later${i}@c`, Counter, { start: 0 })

@@ -54,7 +54,7 @@ const raceCase = (nodes: ReadonlyArray<TestNode>, cluster: TestCluster, count: n
     const counts = yield* Effect.forEach(
       nodes,
       ({ id, supervisor }) =>
-        Effect.map(supervisor.which("conformance/Workers"), (children) => {
+        Effect.map(supervisor.which("conformance/Workers", id), (children) => {
           return children.filter(({ ref }) => ref.node === id).length
         })
     )
@@ -154,7 +154,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* seenBy([c], "remote@b", yield* whereis(a, "remote@b"))
         yield* c.workers.unregister("remote@b")
         yield* eventuallyEqual(
-          Effect.map(b.supervisor.which("conformance/Workers"), (children) => children.length),
+          Effect.map(b.supervisor.which("conformance/Workers", b.id), (children) => children.length),
           0,
           "processes of b"
         )
@@ -246,7 +246,11 @@ export const cases: ReadonlyArray<ConformanceCase> = [
             )
             yield* check(show(error).includes("on purpose"), `the error says why: ${show(error)}`)
             for (const node of [a, b, c]) yield* equal(yield* whereis(node, name), undefined, `${name} on ${node.id}`)
-            yield* equal((yield* home.supervisor.which("conformance/Workers")).length, 0, "processes left behind")
+            yield* equal(
+              (yield* home.supervisor.which("conformance/Workers", home.id)).length,
+              0,
+              "processes left behind"
+            )
           }
         }
         const ref = yield* a.workers.register("fail@a", Counter, { start: 0 })
@@ -348,7 +352,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "args that the process's node cannot decode, or a type it does not know, are a StartFailed",
+    "args that the process's node cannot decode are a StartFailed, a type that no node has is Unavailable",
     ([a, b]) =>
       Effect.gen(function* () {
         const request = { sworm: "conformance/Workers", type: "Counter", args: { start: "zero" } }
@@ -357,7 +361,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           yield* fails(a.supervisor.start({ ...request, name }), { _tag: "StartFailed" }, name)
           yield* fails(
             a.supervisor.start({ ...request, type: "Nothing", args: {}, name: `typeless@${home}` }),
-            { _tag: "StartFailed" },
+            { _tag: "Unavailable" },
             "an unknown type"
           )
         }
@@ -402,8 +406,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           yield* check(ref.node !== "c", `"${ref.name}" was started on c, which does not host the sworm`)
           yield* equal(yield* c.counter(`affine-${i}`).Get(), i, "a call from c")
         }
-        yield* equal((yield* c.supervisor.which("conformance/Workers")).length, 0, "processes of c")
-        const here = [a, b].map(({ supervisor }) => supervisor.which("conformance/Workers"))
+        yield* equal((yield* c.supervisor.which("conformance/Workers", c.id)).length, 0, "processes of c")
+        const here = [a, b].map(({ id, supervisor }) => supervisor.which("conformance/Workers", id))
         const counts = yield* Effect.forEach(here, (which) => Effect.map(which, (children) => children.length))
         yield* equal(counts[0]! + counts[1]!, 40, "processes of a and b")
         const steered = yield* c.workers.register("wants@c", Counter, { start: 0 })
@@ -437,7 +441,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
           `countChildren on ${node.id}`
         )
       }
-      const children = yield* b.supervisor.which("conformance/Workers")
+      const children = yield* b.supervisor.which("conformance/Workers", b.id)
       yield* equal(children.map(({ ref }) => ref.name).sort(), ["n4@b", "n5@b"], "which on b")
       yield* equal(
         children.map(({ status, type }) => `${type} ${status}`),
@@ -447,7 +451,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* a.supervisor.terminate("conformance/Workers", "n4@b")
       yield* equal(yield* whereis(a, "n4@b"), undefined, "a terminated process")
       yield* eventuallyEqual(
-        Effect.map(b.supervisor.which("conformance/Workers"), (left) => left.length),
+        Effect.map(b.supervisor.which("conformance/Workers", b.id), (left) => left.length),
         1,
         "processes of b"
       )

@@ -191,7 +191,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* a.workers.unregister("racing")
         yield* Fiber.join(crashing)
         yield* equal(yield* whereis(a, "racing"), undefined, "whereis")
-        yield* equal((yield* a.supervisor.which("conformance/Workers")).length, 0, "processes")
+        yield* equal((yield* a.supervisor.which("conformance/Workers", a.id)).length, 0, "processes")
       }
     }))
 ]

@@ -1,0 +1,92 @@
+/** What becomes of a process that crashed, ended or changed itself: its claim is written here, and nowhere else. */
+import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
+import type { LocalProcess, ProcessOwner } from "../../src/runtime/LocalProcess.ts"
+import type { Residency } from "../../src/runtime/Residency.ts"
+import type { TimerQueue } from "../../src/runtime/TimerQueue.ts"
+import type { ProcessRef } from "../../src/SwormError.ts"
+import type { Core } from "./core.ts"
+import type { GivenUps } from "./givenups.ts"
+import type { Links } from "./links.ts"
+import type { Registrations } from "./registrations.ts"
+
+export const refOf = ({ epoch, name, node, sworm }: LocalProcess): ProcessRef => ({ sworm, name, node, epoch })
+
+export interface OwnerParts {
+  readonly core: Core
+  readonly registrations: Registrations
+  readonly links: Links
+  readonly givenUps: GivenUps
+  readonly timers: TimerQueue
+  readonly residency: Residency
+}
+
+/** The parts are made after it: nothing is asked of it before they are there. */
+export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
+  get node() {
+    return parts().core.parts.node
+  },
+  nowMs: () => parts().core.parts.nowMs(),
+  renew: (process) => {
+    const { core } = parts()
+    const { following, name, sworm } = process
+    const { nowMs, processes, stamps } = core.parts
+    const claim = core.entry(sworm, name)?.claim
+    if (claim?.mode !== "live" || processes.get(sworm, name) !== process) return undefined
+    const epoch = core.nextEpoch(sworm, name)
+    const continuity = stamps.next(nowMs())
+    const { link } = extrasOf(claim)
+    // one that follows takes the stamp of what it follows: nobody follows a follower
+    const answers = link === undefined ? undefined : { ...link, stamp: following ?? continuity }
+    core.writeClaim(sworm, name, withExtras({ ...claim, epoch, continuity }, { isDown: false, link: answers }))
+    return epoch
+  },
+  crashed: (process, detail) => {
+    const { core } = parts()
+    const { name, sworm } = process
+    core.emit({ _tag: "Crashed", ref: refOf(process), detail })
+    const claim = core.entry(sworm, name)?.claim
+    // where it is started again at once, that it has crashed shows in its next epoch
+    if (process.options.backoff === undefined || process.spec.restart === "temporary" || claim?.mode !== "live") return
+    core.writeClaim(sworm, name, withExtras(claim, { isDown: true }))
+  },
+  ended: (process, how, detail) => {
+    const { core, givenUps, registrations } = parts()
+    const { name, sworm } = process
+    const { fork, processes } = core.parts
+    if (processes.get(sworm, name) !== process) return
+    const claim = core.entry(sworm, name)?.claim
+    registrations.entomb(sworm, name, how)
+    if (how === "GivenUp" && claim !== undefined) givenUps.note(sworm, name, claim, detail)
+    processes.remove(process)
+    const ref = refOf(process)
+    core.emit(how === "GivenUp" ? { _tag: "GivenUp", ref, detail } : { _tag: "Stopped", ref })
+    fork(process.close(how === "Ended" ? "Ended" : "Crashed"))
+  },
+  change: (process, change) => {
+    const { core, timers } = parts()
+    const { name, sworm } = process
+    // before its claim is written for the first time, and while it is only prepared, it is not for others to see
+    if (process.status === "starting") (process.early ??= []).push(change)
+    else core.change(sworm, name, change)
+    if (process.status === "starting" || process.status === "frozen" || process.status === "prepared") return
+    if (change._tag === "SetTimer") timers.set(process, change.timer)
+    else if (change._tag === "ClearTimer") timers.clear(process, change.id)
+  },
+  timersBeside: ({ early, name, status, sworm }, id) => {
+    if (status === "starting") return early?.length ?? 0
+    const claim = parts().core.entry(sworm, name)?.claim
+    return claim === undefined ? 0 : extrasOf(claim).timers.filter((timer) => timer.id !== id).length
+  },
+  serves: (process, isServing) => {
+    const { core, links, residency, timers } = parts()
+    if (!isServing) {
+      timers.clear(process)
+      return residency.forget(process)
+    }
+    const extras = core.entry(process.sworm, process.name)?.claim?.extras
+    if (extras === undefined) return
+    for (const timer of extras.timers) timers.set(process, timer)
+    links.serves(process)
+  },
+  used: (process) => parts().residency.used(process)
+})

@@ -1,0 +1,281 @@
+/**
+ * How messages reach a process: one at a time, in order, bounded. A message that finds the process idle starts its
+ * handler at once, and needs no fiber when the handler answers at once.
+ */
+import { Cause, type Context, Effect, Exit, type Fiber } from "effect"
+import { CallError } from "../SwormError.ts"
+import type { Forwarded } from "./callFrames.ts"
+import { describe, type Message, type ResolvedOptions } from "./Hosted.ts"
+
+export type Status =
+  /** `init` runs for the first time; not registered yet. */
+  | "starting"
+  /** Holds a state that a move brought; serves once the move is committed. */
+  | "prepared"
+  | "running"
+  /** Keeps its state and its messages, handles none. */
+  | "frozen"
+  | "restarting"
+  /** Keeps its state and nothing else; the next message wakes it. */
+  | "passive"
+  | "waking"
+  | "closed"
+
+/** Takes messages, now or once it serves. */
+export const isOpen = ({ status }: { readonly status: Status }): boolean => status !== "closed" && status !== "starting"
+
+/** One message on its way through a process. */
+export interface Envelope {
+  readonly message: Message
+  readonly payload: unknown
+  /** The process that sent it, when it is on this node. */
+  readonly from: Mailbox | undefined
+  /** The processes that wait for the answer, on whatever nodes, the nearest last; cut at the front when it gets long. */
+  readonly chain: ReadonlyArray<string>
+  /** Answers the sender; called once. */
+  readonly answer: (exit: Exit.Exit<unknown, unknown>) => void
+  /** What another node needs to take the message over. */
+  readonly forward: () => Forwarded
+}
+
+// Replies run their caller, which may call again: beyond this depth they continue in a microtask, so that no chain of
+// calls, however long, overflows the stack.
+const MAX_DEPTH = 32
+const MAX_CHAIN = 32
+/** Of a message that no process waits for. */
+export const NO_CHAIN: ReadonlyArray<string> = []
+let depth = 0
+
+export const callError = (
+  process: { readonly name: string },
+  reason: CallError["reason"],
+  detail: string
+): Exit.Exit<never, CallError> => Exit.fail(new CallError({ name: process.name, reason, detail }))
+
+export abstract class Mailbox {
+  status: Status = "starting"
+  waitingFor: Mailbox | undefined
+  abstract readonly name: string
+  abstract readonly options: ResolvedOptions
+  /** The services of its code, while it holds what `init` acquired. */
+  protected context: Context.Context<never> | undefined
+  /** Its own code has asked it to end. */
+  protected stopsAfter = false
+  #current: Envelope | undefined
+  /** The handler's, from its first step on. */
+  #fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Messages that run while their own chain waits here. */
+  #nested: Map<Envelope, Fiber.Fiber<unknown, unknown>> | undefined
+  #queue: Array<Envelope> | undefined
+  #crashAfter: string | undefined
+  #whenIdle: (() => void) | undefined
+
+  /** The same on every node. */
+  abstract get key(): string
+  /** Calls the handler: what it answers at once, or the effect that will. */
+  protected abstract invoke(envelope: Envelope): Effect.Effect<unknown, unknown>
+  protected abstract touch(): void
+  protected abstract wake(): void
+  protected abstract stopped(): void
+  protected abstract crash(detail: string): void
+
+  /**
+   * The chain of a call made on this fiber; `undefined` when it is not a handler's own fiber: what a handler forks may
+   * call its own process, for nobody waits in a circle.
+   */
+  chainOn(fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<string> | undefined {
+    let envelope = this.#fiber === fiber ? this.#current : undefined
+    if (envelope === undefined && this.#nested !== undefined) {
+      for (const [nested, own] of this.#nested) if (own === fiber) envelope = nested
+    }
+    return envelope === undefined ? undefined : [...envelope.chain.slice(1 - MAX_CHAIN), this.key]
+  }
+
+  get waiting(): number {
+    return this.#queue?.length ?? 0
+  }
+
+  /** Handles nothing just now. */
+  protected get isFree(): boolean {
+    return this.#current === undefined
+  }
+
+  /** Ends the process normally once the message at hand is answered. */
+  protected stopSoon(): void {
+    this.stopsAfter = true
+    if (this.#current === undefined) this.pump()
+  }
+
+  /** Hands a message to the process: handled at once when it is idle, else kept in order, else refused. */
+  receive(envelope: Envelope): void {
+    if (this.status === "running" && this.#current === undefined) {
+      if (depth < MAX_DEPTH) return this.#handle(envelope)
+      this.#enqueue(envelope)
+      queueMicrotask(() => this.pump())
+      return
+    }
+    if (this.status === "closed") return envelope.answer(callError(this, "Stopped", ""))
+    if (this.#isCircle(envelope)) {
+      if (this.options.reentrant && this.context !== undefined) return this.#handleNested(envelope)
+      const how = "fork the call, use cast, or declare its type `reentrant`"
+      return envelope.answer(callError(this, "Reentrant", `it waits for its own caller: ${how}`))
+    }
+    this.#enqueue(envelope)
+    if (this.status === "passive" && this.waiting > 0) this.wake()
+  }
+
+  #enqueue(envelope: Envelope): void {
+    const queue = this.#queue ??= []
+    if (queue.length >= this.options.mailboxCapacity) {
+      return envelope.answer(callError(this, "MailboxFull", `${queue.length} messages wait already`))
+    }
+    queue.push(envelope)
+    if (envelope.from !== undefined) envelope.from.waitingFor = this
+  }
+
+  /** Does this process wait, directly or through others, for the one that calls it? */
+  #isCircle({ chain, from }: Envelope): boolean {
+    if (chain.length > 0 && chain.includes(this.key)) return true
+    if (from === undefined) return false
+    // two that began independently may come to wait for each other: seen where both are on this node
+    let at = this.waitingFor
+    for (let hops = 0; at !== undefined && hops < 64; hops++) {
+      if (at === from) return true
+      at = at.waitingFor
+    }
+    return false
+  }
+
+  /** The sender no longer waits: a waiting message is dropped, the one at hand interrupted. */
+  cancel(envelope: Envelope): void {
+    if (this.#current === envelope) return this.#fiber?.interruptUnsafe()
+    const nested = this.#nested?.get(envelope)
+    if (nested !== undefined) return nested.interruptUnsafe()
+    const at = this.#queue?.indexOf(envelope) ?? -1
+    if (at < 0) return
+    this.#queue!.splice(at, 1)
+    if (envelope.from?.waitingFor === this) envelope.from.waitingFor = undefined
+  }
+
+  #handle(envelope: Envelope): void {
+    this.#current = envelope
+    this.touch()
+    depth++
+    try {
+      const effect = this.invoke(envelope)
+      if (Exit.isExit(effect)) return this.#handled(envelope, effect)
+      const fiber = Effect.runForkWith(this.context!)(Effect.withFiber((own) => {
+        this.#fiber = own
+        return effect
+      }))
+      const exit = fiber.pollUnsafe()
+      if (exit !== undefined) return this.#handled(envelope, exit)
+      if (envelope.from !== undefined) envelope.from.waitingFor = this
+      fiber.addObserver((late) => this.#answerLater(() => this.#handled(envelope, late)))
+    } catch (defect) {
+      this.#handled(envelope, Exit.die(defect))
+    } finally {
+      depth--
+    }
+  }
+
+  /** Its caller waits for this process, which waits for it: it runs between two steps of the handler that waits. */
+  #handleNested(envelope: Envelope): void {
+    const nested = this.#nested ??= new Map()
+    const effect = Effect.suspend(() => this.invoke(envelope))
+    const fiber = Effect.runForkWith(this.context!)(Effect.withFiber((own) => {
+      nested.set(envelope, own)
+      return effect
+    }))
+    const done = (exit: Exit.Exit<unknown, unknown>): void => {
+      nested.delete(envelope)
+      const crash = this.#answer(envelope, exit)
+      if (crash === undefined || this.status === "closed") return
+      // a crash of the process, whichever of its handlers died: the waiting one ends first
+      this.#crashAfter = crash
+      this.#fiber?.interruptUnsafe()
+    }
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) done(exit)
+    else fiber.addObserver((late) => this.#answerLater(() => done(late)))
+  }
+
+  /** An answer runs its caller, whose end may be the answer to the next: that unwinds no deeper than calls wind up. */
+  #answerLater(answer: () => void): void {
+    if (depth >= MAX_DEPTH) return queueMicrotask(() => this.#answerLater(answer))
+    depth++
+    try {
+      answer()
+    } catch (error) {
+      // thrown out of an observer it would end the program
+      Effect.runFork(Effect.logError(`The answer of "${this.name}" could not be given`, error))
+    } finally {
+      depth--
+    }
+  }
+
+  /** Tells the sender; answers why the process has crashed, if it has. */
+  #answer(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): string | undefined {
+    if (envelope.from !== undefined) envelope.from.waitingFor = undefined
+    if (exit._tag === "Failure" && Cause.hasDies(exit.cause)) {
+      const detail = describe(exit)
+      envelope.answer(callError(this, "Crashed", detail))
+      return detail
+    }
+    if (exit._tag === "Failure" && !Cause.hasFails(exit.cause)) {
+      const isRunning = this.status === "running" || this.status === "frozen"
+      envelope.answer(callError(this, isRunning ? "Timeout" : "OutcomeUnknown", "it was interrupted"))
+    } else {
+      envelope.answer(exit)
+    }
+    return undefined
+  }
+
+  #handled(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
+    this.#current = undefined
+    this.#fiber = undefined
+    const crash = this.#answer(envelope, exit) ?? this.#crashAfter
+    this.#crashAfter = undefined
+    if (crash !== undefined && this.status !== "closed" && this.status !== "restarting") this.crash(crash)
+    this.#whenIdle?.()
+    this.pump()
+  }
+
+  protected pump(): void {
+    while (this.status === "running" && this.#current === undefined) {
+      if (this.stopsAfter) return this.stopped()
+      if (this.#queue === undefined || this.#queue.length === 0) return
+      if (depth >= MAX_DEPTH) return queueMicrotask(() => this.pump())
+      this.#handle(this.#queue.shift()!)
+    }
+  }
+
+  /** The messages that wait, taken out: whoever takes them sees that each is answered. */
+  takeWaiting(): Array<Envelope> {
+    const waiting = this.#queue ?? []
+    this.#queue = undefined
+    for (const { from } of waiting) if (from !== undefined) from.waitingFor = undefined
+    return waiting
+  }
+
+  /** Done when the message at hand is answered. */
+  protected idle(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.#current === undefined) return resume(Effect.void)
+      this.#whenIdle = () => {
+        this.#whenIdle = undefined
+        resume(Effect.void)
+      }
+      return Effect.sync(() => {
+        this.#whenIdle = undefined
+      })
+    })
+  }
+
+  /** The fibers of handlers under way. */
+  protected handlers(): Array<Fiber.Fiber<unknown, unknown>> {
+    const fibers = [...this.#nested?.values() ?? []]
+    if (this.#fiber !== undefined) fibers.push(this.#fiber)
+    return fibers
+  }
+}

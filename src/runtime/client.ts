@@ -1,0 +1,288 @@
+/** The client of a sworm, without the types of what it carries: `Sworm.Service` gives it those of its declaration. */
+import { Effect, Option, Result, Stream } from "effect"
+import type { CallOptions, Dispatch } from "../Dispatch.ts"
+import type * as Process from "../Process.ts"
+import type { Lookup, Query, Registry, WatchEvent } from "../Registry.ts"
+import { CallError, InvalidInput, type ProcessRef } from "../SwormError.ts"
+import type { EnsureError, RegisterOptions, SwormClient, Watched } from "../SwormClient.ts"
+import type { LinkOptions, PlanChange, Supervisor, SupervisorEvent } from "../Supervisor.ts"
+import { describe, type HostedType, type Message, specOptions } from "./Hosted.ts"
+import { decodeEntry, type SwormKeys, type SwormMetadata } from "./SwormKeys.ts"
+
+/** What the client of one sworm is made from. */
+export interface ClientParts {
+  readonly sworm: string
+  readonly types: ReadonlyMap<string, HostedType>
+  readonly keys: SwormKeys
+  readonly metadata: SwormMetadata
+  readonly registry: Registry
+  readonly supervisor: Supervisor
+  readonly dispatch: Dispatch
+}
+
+/** Every method of the typed client, whatever it takes. */
+type Erased = { readonly [Method in keyof SwormClient<never, unknown, unknown>]: unknown }
+
+/** Calls and casts the messages of processes by name. */
+const messenger = ({ dispatch, sworm, types }: ClientParts) => {
+  /** The compiled message, and the payload as its schema makes it. */
+  const prepare = (
+    type: Process.Any,
+    name: string,
+    tag: string,
+    input: unknown
+  ): Result.Result<{ readonly message: Message; readonly payload: unknown }, CallError> => {
+    const message = types.get(type.name)?.messages.get(tag)
+    if (message === undefined) {
+      const detail = `"${type.name}" of "${sworm}" has no message "${tag}"`
+      return Result.fail(new CallError({ name, reason: "UnknownMessage", detail }))
+    }
+    try {
+      return Result.succeed({ message, payload: message.make(input) })
+    } catch (error) {
+      return Result.fail(new CallError({ name, reason: "Encoding", detail: String(error) }))
+    }
+  }
+
+  const call = (
+    type: Process.Any,
+    name: string,
+    tag: string,
+    input: unknown,
+    options?: CallOptions
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.suspend(() => {
+      const prepared = prepare(type, name, tag, input)
+      if (Result.isFailure(prepared)) return Effect.fail(prepared.failure)
+      return dispatch.call(sworm, name, prepared.success.message, prepared.success.payload, options)
+    })
+
+  const stream = (
+    type: Process.Any,
+    name: string,
+    tag: string,
+    input: unknown,
+    options?: CallOptions
+  ): Stream.Stream<unknown, unknown> =>
+    Stream.suspend(() => {
+      const prepared = prepare(type, name, tag, input)
+      if (Result.isFailure(prepared)) return Stream.fail(prepared.failure)
+      return dispatch.stream(sworm, name, prepared.success.message, prepared.success.payload, options)
+    })
+
+  const cast = (type: Process.Any, name: string, tag: string, input: unknown): Effect.Effect<boolean, CallError> =>
+    Effect.suspend(() => {
+      const prepared = prepare(type, name, tag, input)
+      if (Result.isFailure(prepared)) return Effect.fail(prepared.failure)
+      return dispatch.cast(sworm, name, prepared.success.message, prepared.success.payload)
+    })
+
+  return { call, cast, stream }
+}
+
+type Methods = Record<string, (payload: unknown) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>>
+
+export const makeClient = (parts: ClientParts): Erased => {
+  const { keys, metadata, registry, supervisor, sworm, types } = parts
+  const { call, cast, stream } = messenger(parts)
+  const { nameOf } = keys
+
+  /** What a refused key or metadata is, where the method can fail of it. */
+  const checked = <A, E, R>(make: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidInput, R> =>
+    Effect.suspend((): Effect.Effect<A, E | InvalidInput, R> => {
+      try {
+        return make()
+      } catch (error) {
+        return error instanceof InvalidInput ? Effect.fail(error) : Effect.die(error)
+      }
+    })
+
+  const encodeArgs = (type: Process.Any, args: unknown): unknown => {
+    const known = types.get(type.name)
+    if (known === undefined) {
+      throw new InvalidInput({ what: "process type", detail: `"${sworm}" has no "${type.name}"` })
+    }
+    const encoded = known.args.encode(args)
+    if (encoded._tag === "Success") return encoded.value
+    throw new InvalidInput({ what: `args of "${type.name}"`, detail: describe(encoded) })
+  }
+
+  const register = (key: unknown, type: Process.Any, args: unknown, options: RegisterOptions = {}) =>
+    checked(() =>
+      supervisor.start({
+        sworm,
+        name: nameOf(key),
+        type: type.name,
+        args: encodeArgs(type, args),
+        restart: options.restart ?? types.get(type.name)?.options.restart,
+        options: specOptions(options),
+        lease: options.lease,
+        metadata: metadata.encode(options.metadata)
+      })
+    )
+
+  const whereisOrRegister = (
+    key: unknown,
+    type: Process.Any,
+    args: unknown,
+    options?: RegisterOptions
+  ): Effect.Effect<ProcessRef, EnsureError> =>
+    Effect.flatMap(
+      checked(() => registry.whereis(sworm, nameOf(key))),
+      (found) =>
+        Option.isSome(found)
+          ? Effect.succeed(found.value)
+          : Effect.catchTag(register(key, type, args, options), "NameTaken", ({ ref }) => Effect.succeed(ref))
+    )
+
+  const methodsOf = (type: Process.Any, method: (message: Message) => Methods[string]): Methods => {
+    const methods: Methods = {}
+    for (const [tag, message] of types.get(type.name)?.messages ?? []) methods[tag] = method(message)
+    return methods
+  }
+
+  const client = (type: Process.Any, key: unknown, options?: CallOptions): Methods => {
+    const name = nameOf(key)
+    return methodsOf(
+      type,
+      ({ isStream, tag }) =>
+        isStream
+          ? (payload) => stream(type, name, tag, payload, options)
+          : (payload) => call(type, name, tag, payload, options)
+    )
+  }
+
+  const isNobody = (error: unknown): boolean => error instanceof CallError && error.reason === "NotRegistered"
+
+  const ensure = (
+    type: Process.Any,
+    key: unknown,
+    args: unknown,
+    options?: RegisterOptions & CallOptions
+  ): Methods => {
+    const name = nameOf(key)
+    const started = whereisOrRegister(key, type, args, options)
+    return methodsOf(type, ({ isStream, tag }) => {
+      if (isStream) {
+        return (payload) => Stream.unwrap(Effect.as(started, stream(type, name, tag, payload, options)))
+      }
+      // where it runs already, nothing is asked first; one that ends between start and call is started once more
+      return (payload) => {
+        const once = call(type, name, tag, payload, options)
+        const again = Effect.andThen(started, once)
+        const orStart = (attempt: Effect.Effect<unknown, unknown>): Effect.Effect<unknown, unknown> =>
+          Effect.catchIf(attempt, isNobody, () => again)
+        return orStart(orStart(once))
+      }
+    })
+  }
+
+  const whereis = (
+    key: unknown,
+    guarantee?: "cached" | "owner"
+  ): Effect.Effect<Option.Option<ProcessRef> | Lookup, unknown> =>
+    guarantee === undefined ? registry.whereis(sworm, nameOf(key)) : registry.lookup(sworm, nameOf(key), guarantee)
+
+  const select = ({ where, ...query }: Query = {}) =>
+    Effect.map(registry.select(sworm, query), (entries) => {
+      const decoded = entries.map((entry) => decodeEntry(metadata, entry))
+      return where === undefined ? decoded : decoded.filter(where)
+    })
+
+  const decodeEvent = (event: WatchEvent): WatchEvent => {
+    switch (event._tag) {
+      case "Present":
+        return { ...event, entries: event.entries.map((entry) => decodeEntry(metadata, entry)) }
+      case "Registered":
+        return { ...event, entry: decodeEntry(metadata, event.entry) }
+      case "Updated":
+        return { ...event, entry: decodeEntry(metadata, event.entry), before: decodeEntry(metadata, event.before) }
+      case "Unregistered":
+        return { ...event, before: decodeEntry(metadata, event.before) }
+    }
+  }
+
+  const watch = (what: Watched<unknown>) => {
+    const target = typeof what === "object" && "name" in what ? { name: nameOf(what.name) } : what
+    return Stream.map(registry.watch(sworm, target), decodeEvent)
+  }
+
+  const multicall = (type: Process.Any, group: string, tag: string, input: unknown, options?: CallOptions) =>
+    Effect.flatMap(registry.members(sworm, group), (refs) =>
+      Effect.forEach(
+        refs,
+        (ref) => Effect.map(Effect.exit(call(type, ref.name, tag, input, options)), (exit) => ({ ref, exit })),
+        { concurrency: "unbounded" }
+      ))
+
+  const publish = (type: Process.Any, group: string, tag: string, input: unknown) =>
+    Effect.flatMap(registry.members(sworm, group), (refs) =>
+      // one member that can't be reached keeps the message from no other
+      Effect.map(
+        Effect.forEach(refs, ({ name }) => cast(type, name, tag, input), { concurrency: "unbounded" }),
+        (sent) => sent.filter((reached) => reached).length
+      ))
+
+  const updateMetadata = (key: unknown, update: (metadata: unknown) => unknown) =>
+    checked(() => registry.updateMetadata(sworm, nameOf(key), (data) => metadata.encode(update(metadata.decode(data)))))
+      .pipe(Effect.map(metadata.decode), Effect.catchDefect(invalidAgain))
+
+  return {
+    register,
+    whereisOrRegister,
+    unregister: (key: unknown) => Effect.suspend(() => registry.unregister(sworm, nameOf(key))),
+    terminate: (key: unknown) => Effect.suspend(() => supervisor.terminate(sworm, nameOf(key))),
+    adopt: (key: unknown, options: RegisterOptions = {}) =>
+      checked(() =>
+        registry.adopt(sworm, nameOf(key), { metadata: metadata.encode(options.metadata), lease: options.lease })
+      ),
+    alias: (alias: unknown, key: unknown) => checked(() => registry.alias(sworm, nameOf(alias), nameOf(key))),
+    renew: (key: unknown) => Effect.suspend(() => registry.renew(sworm, nameOf(key))),
+    whereis: (key: unknown, guarantee?: "cached" | "owner") => Effect.suspend(() => whereis(key, guarantee)),
+    registered: registry.registered(sworm),
+    entry: (key: unknown) =>
+      Effect.suspend(() =>
+        Effect.map(registry.entry(sworm, nameOf(key)), Option.map((entry) => decodeEntry(metadata, entry)))
+      ),
+    select,
+    keys: ({ name }: ProcessRef) =>
+      Effect.map(registry.entry(sworm, name), Option.match({ onNone: () => [], onSome: ({ names }) => names })),
+    keyOf: ({ name }: { readonly name: string }) => checked(() => Effect.succeed(keys.keyOf(name))),
+    count: (node?: string) => registry.count(sworm, node),
+    watch,
+    monitor: (key: unknown) => registry.monitor(sworm, nameOf(key)),
+    changes: Stream.filter(registry.changes, (change) => change.sworm === sworm),
+    client,
+    ensure,
+    call: (type: Process.Any, key: unknown, tag: string, input: unknown, options?: CallOptions) =>
+      call(type, nameOf(key), tag, input, options),
+    cast: (type: Process.Any, key: unknown, tag: string, input: unknown) => cast(type, nameOf(key), tag, input),
+    join: (group: string, key: unknown) => checked(() => registry.join(sworm, group, nameOf(key))),
+    leave: (group: string, key: unknown) => Effect.suspend(() => registry.leave(sworm, group, nameOf(key))),
+    members: (group: string) => registry.members(sworm, group),
+    groups: registry.groups(sworm),
+    publish,
+    multicall,
+    setMetadata: (key: unknown, value: unknown) =>
+      checked(() => registry.setMetadata(sworm, nameOf(key), metadata.encode(value))),
+    updateMetadata,
+    meta: (key: string) => registry.meta(sworm, key),
+    putMeta: (key: string, value: unknown) => registry.putMeta(sworm, key, value),
+    deleteMeta: (key: string) => registry.deleteMeta(sworm, key),
+    which: (node?: string) => supervisor.which(sworm, node),
+    countChildren: supervisor.countChildren(sworm),
+    link: ({ names, ...link }: LinkOptions & { readonly names: ReadonlyArray<unknown> }) =>
+      checked(() => supervisor.link(sworm, { ...link, names: names.map(nameOf) })),
+    unlink: (key: unknown) => Effect.suspend(() => supervisor.unlink(sworm, nameOf(key))),
+    givenUp: supervisor.givenUp(sworm),
+    reset: (key: unknown) => checked(() => supervisor.reset(sworm, nameOf(key))),
+    explain: (key: unknown) => Effect.suspend(() => supervisor.explain(sworm, nameOf(key))),
+    plan: (change: PlanChange) => supervisor.plan(sworm, change),
+    events: Stream.filter(supervisor.events, (event) => swormOf(event) === sworm)
+  }
+}
+
+const swormOf = (event: SupervisorEvent): string => event._tag === "StartFailed" ? event.sworm : event.ref.sworm
+
+const invalidAgain = (defect: unknown): Effect.Effect<never, InvalidInput> =>
+  defect instanceof InvalidInput ? Effect.fail(defect) : Effect.die(defect)
