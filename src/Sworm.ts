@@ -161,6 +161,7 @@ export const Service = <Self>() =>
   }) as unknown as ServiceClass<Self, Id, Processes[number], Key["Type"], Metadata["Type"]>
 }
 
+export { type Daemon, type DaemonOptions, daemons, type DaemonsOptions, singleton } from "./Daemons.ts"
 export type { CallOptions } from "./Dispatch.ts"
 export type {
   AdoptOptions,

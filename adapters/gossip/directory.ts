@@ -2,7 +2,7 @@
 import { Effect, type PubSub } from "effect"
 import type { Location } from "../../src/Dispatch.ts"
 import { compareClaims, type Held, type NameEntry, type NameView } from "../../src/protocol/claims.ts"
-import { compareText, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { compareText, type SectionId } from "../../src/protocol/ids.ts"
 import { type GivenUpEntry, type MetaEntry, type Offer, parseKey } from "../../src/protocol/wire.ts"
 import type { Entry, RegistryChange } from "../../src/Registry.ts"
 import type { ProcessRef } from "../../src/SwormError.ts"

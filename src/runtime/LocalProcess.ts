@@ -64,6 +64,10 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #run: Fiber.Fiber<unknown, unknown> | undefined
   #streams: OpenStreams | undefined
   #restarts: RestartWindow | undefined
+  /** The next wait of its back-off. */
+  #backoff: ((input: unknown) => Effect.Effect<unknown, unknown>) | undefined
+  /** What starts it again, while it does. */
+  #starting: Fiber.Fiber<void> | undefined
   /** The last closing of its resources, as long as it takes. */
   #closing: Deferred.Deferred<void> | undefined
 
@@ -276,24 +280,16 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #startAgain(reason: "Ended" | "Crashed" | "Followed", detail: string): void {
     this.status = "restarting"
     this.#owner.serves(this, false)
-    Effect.runForkWith(this.type.context)(this.#restart(reason, detail))
+    this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail))
   }
 
   #restart(reason: "Ended" | "Crashed" | "Followed", detail: string): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      const { options } = this
       yield* this.#interruptHandler()
       yield* this.#closeResources(reason)
       if (this.spec.restart === "temporary" && reason === "Crashed") return this.#owner.ended(this, "Crashed", detail)
-      const wait = options.backoff === undefined || reason === "Followed"
-        ? undefined
-        : yield* Schedule.toStepWithSleep(options.backoff as Schedule.Schedule<unknown>)
       for (let why = detail, counts = reason !== "Followed";; counts = true) {
-        this.#restarts ??= new RestartWindow()
-        if (counts && !this.#restarts.allow(this.#owner.nowMs(), options.restartLimit)) {
-          return this.#owner.ended(this, "GivenUp", why)
-        }
-        if (wait !== undefined) yield* Effect.ignore(wait(undefined))
+        if (counts && !(yield* this.#mayRestart())) return this.#owner.ended(this, "GivenUp", why)
         const epoch = this.status === "restarting" ? this.#owner.renew(this) : undefined
         if (epoch === undefined) return
         this.following = undefined
@@ -304,6 +300,20 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         why = describe(exit)
         this.#owner.crashed(this, why)
       }
+    })
+  }
+
+  /** Notes one more restart, and waits as its back-off says; `false` past the limit, or the schedule's end. */
+  #mayRestart(): Effect.Effect<boolean> {
+    return Effect.gen({ self: this }, function* () {
+      const { backoff, restartLimit } = this.options
+      const restarts = this.#restarts ??= new RestartWindow()
+      const now = this.#owner.nowMs()
+      if (restarts.isFresh(now, restartLimit)) this.#backoff = undefined
+      if (!restarts.allow(now, restartLimit)) return false
+      if (backoff === undefined) return true
+      const wait = this.#backoff ??= yield* Schedule.toStepWithSleep(backoff as Schedule.Schedule<unknown>)
+      return (yield* Effect.exit(wait(undefined)))._tag === "Success"
     })
   }
 
@@ -329,7 +339,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       if (exit._tag === "Success") this.serve(this.epoch)
       else this.crash(describe(exit))
     })
-    Effect.runForkWith(this.type.context)(wake)
+    this.#starting = Effect.runForkWith(this.type.context)(wake)
   }
 
   // ---- move and stop
@@ -351,6 +361,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
       this.#owner.serves(this, false)
+      this.#starting?.interruptUnsafe()
       const interrupted = this.#interruptHandler()
       for (const envelope of this.takeWaiting()) envelope.answer(callError(this, "Stopped", reason))
       return Effect.andThen(interrupted, this.#closeResources(reason))

@@ -7,7 +7,7 @@ import { Cause, Effect, Exit, Fiber, Latch, Stream } from "effect"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { CallError } from "../SwormError.ts"
-import { CHUNK, END, MORE } from "./callFrames.ts"
+import { CANCEL, CHUNK, END, MORE } from "./callFrames.ts"
 import { describe, type Message } from "./Hosted.ts"
 
 /** Chunks under way or waiting for the reader, at most. */
@@ -212,8 +212,8 @@ export class InboundStreams {
 
   #arrived(from: string, seq: number, index: number, take: (inbound: Inbound) => void): void {
     const inbound = this.#streams.get(seq)
-    // one that nobody reads any more: confirmed, so that it is not sent for ever
-    if (inbound === undefined) return this.#send(from, [MORE, seq, index + 1, index + 1])
+    // nobody reads it any more: said in a way that is not answered, or two that know nothing would answer for ever
+    if (inbound === undefined) return this.#send(from, [CANCEL, seq])
     inbound.holder = from
     if (index === inbound.received) {
       inbound.received++
