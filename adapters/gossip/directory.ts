@@ -179,8 +179,8 @@ export class Directory {
   /** Who has the name and is not gone. */
   ref(sworm: string, name: string): ProcessRef | undefined {
     const slot = this.resolve(sworm, name)
-    const top = slot?.top
-    return top === undefined || this.#options.isGone(top.section) ? undefined : slot!.ref
+    const ref = slot?.ref
+    return ref === undefined || this.#options.isGone(slot!.top!.section) ? undefined : ref
   }
 
   find(sworm: string, name: string): Location | undefined {

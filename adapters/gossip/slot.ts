@@ -11,6 +11,8 @@ export class Slot {
   readonly name: string
   readonly entries: Array<readonly [SectionId, NameEntry]> = []
   #view: NameView | undefined
+  /** Made when first asked for: looking a name up is one look at them. */
+  #top: Held | undefined | null = null
   #ref: ProcessRef | undefined
 
   constructor(sworm: string, name: string) {
@@ -24,6 +26,7 @@ export class Slot {
 
   set(section: SectionId, entry: NameEntry | undefined): void {
     this.#view = undefined
+    this.#top = null
     this.#ref = undefined
     const at = this.entries.findIndex(([id]) => id === section)
     if (at >= 0 && entry !== undefined) this.entries[at] = [section, entry]
@@ -37,14 +40,16 @@ export class Slot {
 
   /** The claim that has the name, its holder gone or not; a released one has nothing. */
   get top(): Held | undefined {
+    if (this.#top !== null) return this.#top
     const top = this.view.claims[0]
-    return top === undefined || top.claim.mode === "released" ? undefined : top
+    return this.#top = top?.claim.mode === "released" ? undefined : top
   }
 
   get ref(): ProcessRef | undefined {
+    if (this.#ref !== undefined) return this.#ref
     const top = this.top
     if (top === undefined) return undefined
-    return this.#ref ??= { sworm: this.sworm, name: this.name, node: nodeOf(top.section), epoch: top.claim.epoch }
+    return this.#ref = { sworm: this.sworm, name: this.name, node: nodeOf(top.section), epoch: top.claim.epoch }
   }
 }
 

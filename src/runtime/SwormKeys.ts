@@ -13,18 +13,21 @@ const canonical = (value: unknown): string => {
 }
 
 export interface SwormKeys {
+  /** Keys are strings, and names as they are. */
+  readonly areStrings: boolean
   /** Throws `InvalidInput` for what the schema refuses. */
   readonly nameOf: (key: unknown) => string
   readonly keyOf: (name: string) => unknown
 }
 
 /** Strings are names as they are. */
-const plainKeys: SwormKeys = { nameOf: (key) => key as string, keyOf: (name) => name }
+const plainKeys: SwormKeys = { areStrings: true, nameOf: (key) => key as string, keyOf: (name) => name }
 
 export const makeKeys = (schema: Schema.Top | undefined): SwormKeys => {
   if (schema === undefined) return plainKeys
   const codec = plainCodec(schema)
   return {
+    areStrings: false,
     nameOf: (key) => {
       const encoded = codec.encode(key)
       if (encoded._tag === "Failure") throw new InvalidInput({ what: "key", detail: describe(encoded) })

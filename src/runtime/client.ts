@@ -1,8 +1,8 @@
 /** The client of a sworm, without the types of what it carries: `Sworm.Service` gives it those of its declaration. */
-import { Effect, Option, Result, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import type { CallOptions, Dispatch } from "../Dispatch.ts"
 import type * as Process from "../Process.ts"
-import type { Lookup, Query, Registry, WatchEvent } from "../Registry.ts"
+import type { Query, Registry, WatchEvent } from "../Registry.ts"
 import { CallError, InvalidInput, type ProcessRef } from "../SwormError.ts"
 import type { EnsureError, RegisterOptions, SwormClient, Watched } from "../SwormClient.ts"
 import type { LinkOptions, PlanChange, Supervisor, SupervisorEvent } from "../Supervisor.ts"
@@ -25,26 +25,64 @@ type Erased = { readonly [Method in keyof SwormClient<never, unknown, unknown>]:
 
 /** Calls and casts the messages of processes by name. */
 const messenger = ({ dispatch, sworm, types }: ClientParts) => {
-  /** The compiled message, and the payload as its schema makes it. */
-  const prepare = (
-    type: Process.Any,
-    name: string,
-    tag: string,
-    input: unknown
-  ): Result.Result<{ readonly message: Message; readonly payload: unknown }, CallError> => {
-    const message = types.get(type.name)?.messages.get(tag)
-    if (message === undefined) {
-      const detail = `"${type.name}" of "${sworm}" has no message "${tag}"`
-      return Result.fail(new CallError({ name, reason: "UnknownMessage", detail }))
-    }
+  /** The payload as its schema makes it; thrown is what does not fit. */
+  const payloadOf = (message: Message, name: string, input: unknown): unknown => {
     try {
-      return Result.succeed({ message, payload: message.make(input) })
+      return message.make(input)
     } catch (error) {
-      return Result.fail(new CallError({ name, reason: "Encoding", detail: String(error) }))
+      throw new CallError({ name, reason: "Encoding", detail: String(error) })
     }
   }
 
+  const failedWith = (error: unknown): Effect.Effect<never, CallError> =>
+    error instanceof CallError ? Effect.fail(error) : Effect.die(error)
+
+  const messageOf = (type: Process.Any, name: string, tag: string): Message => {
+    const message = types.get(type.name)?.messages.get(tag)
+    if (message !== undefined) return message
+    const detail = `"${type.name}" of "${sworm}" has no message "${tag}"`
+    throw new CallError({ name, reason: "UnknownMessage", detail })
+  }
+
   const call = (
+    message: Message,
+    name: string,
+    input: unknown,
+    options?: CallOptions
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.suspend(() => {
+      try {
+        return dispatch.call(sworm, name, message, payloadOf(message, name, input), options)
+      } catch (error) {
+        return failedWith(error)
+      }
+    })
+
+  const stream = (
+    message: Message,
+    name: string,
+    input: unknown,
+    options?: CallOptions
+  ): Stream.Stream<unknown, unknown> =>
+    Stream.suspend(() => {
+      try {
+        return dispatch.stream(sworm, name, message, payloadOf(message, name, input), options)
+      } catch (error) {
+        return Stream.fromEffect(failedWith(error))
+      }
+    })
+
+  const cast = (type: Process.Any, name: string, tag: string, input: unknown): Effect.Effect<boolean, CallError> =>
+    Effect.suspend(() => {
+      try {
+        const message = messageOf(type, name, tag)
+        return dispatch.cast(sworm, name, message, payloadOf(message, name, input))
+      } catch (error) {
+        return failedWith(error)
+      }
+    })
+
+  const callTagged = (
     type: Process.Any,
     name: string,
     tag: string,
@@ -52,39 +90,21 @@ const messenger = ({ dispatch, sworm, types }: ClientParts) => {
     options?: CallOptions
   ): Effect.Effect<unknown, unknown> =>
     Effect.suspend(() => {
-      const prepared = prepare(type, name, tag, input)
-      if (Result.isFailure(prepared)) return Effect.fail(prepared.failure)
-      return dispatch.call(sworm, name, prepared.success.message, prepared.success.payload, options)
+      try {
+        return call(messageOf(type, name, tag), name, input, options)
+      } catch (error) {
+        return failedWith(error)
+      }
     })
 
-  const stream = (
-    type: Process.Any,
-    name: string,
-    tag: string,
-    input: unknown,
-    options?: CallOptions
-  ): Stream.Stream<unknown, unknown> =>
-    Stream.suspend(() => {
-      const prepared = prepare(type, name, tag, input)
-      if (Result.isFailure(prepared)) return Stream.fail(prepared.failure)
-      return dispatch.stream(sworm, name, prepared.success.message, prepared.success.payload, options)
-    })
-
-  const cast = (type: Process.Any, name: string, tag: string, input: unknown): Effect.Effect<boolean, CallError> =>
-    Effect.suspend(() => {
-      const prepared = prepare(type, name, tag, input)
-      if (Result.isFailure(prepared)) return Effect.fail(prepared.failure)
-      return dispatch.cast(sworm, name, prepared.success.message, prepared.success.payload)
-    })
-
-  return { call, cast, stream }
+  return { call, callTagged, cast, stream }
 }
 
 type Methods = Record<string, (payload: unknown) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>>
 
 export const makeClient = (parts: ClientParts): Erased => {
   const { keys, metadata, registry, supervisor, sworm, types } = parts
-  const { call, cast, stream } = messenger(parts)
+  const { call, callTagged, cast, stream } = messenger(parts)
   const { nameOf } = keys
 
   /** What a refused key or metadata is, where the method can fail of it. */
@@ -145,10 +165,10 @@ export const makeClient = (parts: ClientParts): Erased => {
     const name = nameOf(key)
     return methodsOf(
       type,
-      ({ isStream, tag }) =>
-        isStream
-          ? (payload) => stream(type, name, tag, payload, options)
-          : (payload) => call(type, name, tag, payload, options)
+      (message) =>
+        message.isStream
+          ? (payload) => stream(message, name, payload, options)
+          : (payload) => call(message, name, payload, options)
     )
   }
 
@@ -162,13 +182,13 @@ export const makeClient = (parts: ClientParts): Erased => {
   ): Methods => {
     const name = nameOf(key)
     const started = whereisOrRegister(key, type, args, options)
-    return methodsOf(type, ({ isStream, tag }) => {
-      if (isStream) {
-        return (payload) => Stream.unwrap(Effect.as(started, stream(type, name, tag, payload, options)))
+    return methodsOf(type, (message) => {
+      if (message.isStream) {
+        return (payload) => Stream.unwrap(Effect.as(started, stream(message, name, payload, options)))
       }
       // where it runs already, nothing is asked first; one that ends between start and call is started once more
       return (payload) => {
-        const once = call(type, name, tag, payload, options)
+        const once = call(message, name, payload, options)
         const again = Effect.andThen(started, once)
         const orStart = (attempt: Effect.Effect<unknown, unknown>): Effect.Effect<unknown, unknown> =>
           Effect.catchIf(attempt, isNobody, () => again)
@@ -177,11 +197,13 @@ export const makeClient = (parts: ClientParts): Erased => {
     })
   }
 
-  const whereis = (
-    key: unknown,
-    guarantee?: "cached" | "owner"
-  ): Effect.Effect<Option.Option<ProcessRef> | Lookup, unknown> =>
-    guarantee === undefined ? registry.whereis(sworm, nameOf(key)) : registry.lookup(sworm, nameOf(key), guarantee)
+  const whereis = (key: unknown, guarantee?: "cached" | "owner"): Effect.Effect<unknown, unknown> => {
+    // the hot path: one look-up in a map
+    if (guarantee === undefined && keys.areStrings) return registry.whereis(sworm, key as string)
+    return Effect.suspend((): Effect.Effect<unknown, unknown> =>
+      guarantee === undefined ? registry.whereis(sworm, nameOf(key)) : registry.lookup(sworm, nameOf(key), guarantee)
+    )
+  }
 
   const select = ({ where, ...query }: Query = {}) =>
     Effect.map(registry.select(sworm, query), (entries) => {
@@ -211,7 +233,7 @@ export const makeClient = (parts: ClientParts): Erased => {
     Effect.flatMap(registry.members(sworm, group), (refs) =>
       Effect.forEach(
         refs,
-        (ref) => Effect.map(Effect.exit(call(type, ref.name, tag, input, options)), (exit) => ({ ref, exit })),
+        (ref) => Effect.map(Effect.exit(callTagged(type, ref.name, tag, input, options)), (exit) => ({ ref, exit })),
         { concurrency: "unbounded" }
       ))
 
@@ -238,7 +260,7 @@ export const makeClient = (parts: ClientParts): Erased => {
       ),
     alias: (alias: unknown, key: unknown) => checked(() => registry.alias(sworm, nameOf(alias), nameOf(key))),
     renew: (key: unknown) => Effect.suspend(() => registry.renew(sworm, nameOf(key))),
-    whereis: (key: unknown, guarantee?: "cached" | "owner") => Effect.suspend(() => whereis(key, guarantee)),
+    whereis,
     registered: registry.registered(sworm),
     entry: (key: unknown) =>
       Effect.suspend(() =>
@@ -255,7 +277,7 @@ export const makeClient = (parts: ClientParts): Erased => {
     client,
     ensure,
     call: (type: Process.Any, key: unknown, tag: string, input: unknown, options?: CallOptions) =>
-      call(type, nameOf(key), tag, input, options),
+      callTagged(type, nameOf(key), tag, input, options),
     cast: (type: Process.Any, key: unknown, tag: string, input: unknown) => cast(type, nameOf(key), tag, input),
     join: (group: string, key: unknown) => checked(() => registry.join(sworm, group, nameOf(key))),
     leave: (group: string, key: unknown) => Effect.suspend(() => registry.leave(sworm, group, nameOf(key))),
