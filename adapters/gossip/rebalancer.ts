@@ -7,8 +7,9 @@ import type { Mover } from "./mover.ts"
 
 /** Several changes close together are answered by one round of moves. */
 const SETTLE_MS = 50
-/** A round that could not move everything is repeated after this long. */
-const RETRY_MS = 1000
+/** A round that could not move everything is repeated after this long, twice as long each time; a change begins anew. */
+const RETRY_MIN_MS = 1000
+const RETRY_MAX_MS = 30_000
 
 export interface Rebalancer {
   /** Placement may want something elsewhere now. */
@@ -78,6 +79,12 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     return Effect.forEach(stopped, (process) => closeHere(core, process), { concurrency: "unbounded", discard: true })
   })
 
+  let failures = 0
+  const look = (): void => {
+    failures = 0
+    wanted.openUnsafe()
+  }
+
   const round = Effect.gen(function* () {
     yield* wanted.await
     yield* stopMinority
@@ -88,15 +95,15 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     const surplus = moving.length > 0 ? [] : excess()
     if (moving.length + surplus.length === 0) return
     const moved = (yield* moveAll(moving)) + (yield* moveAll(surplus, true))
-    if (moved < moving.length) {
-      yield* Effect.sleep(RETRY_MS)
-      yield* wanted.open
-    }
+    if (moved >= moving.length) return
+    const wait = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 8))
+    yield* Effect.raceFirst(Effect.sleep(wait), wanted.await)
+    yield* wanted.open
   })
   yield* Effect.forkScoped(Effect.forever(
     Effect.catchCause(
       round,
-      (cause) => Effect.andThen(Effect.logWarning("A round of moves failed", cause), Effect.sleep(RETRY_MS))
+      (cause) => Effect.andThen(Effect.logWarning("A round of moves failed", cause), Effect.sleep(RETRY_MIN_MS))
     )
   ))
 
@@ -129,7 +136,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     )
   }
 
-  return { look: () => wanted.openUnsafe(), giveAway, target } satisfies Rebalancer
+  return { look, giveAway, target } satisfies Rebalancer
 })
 
 /**

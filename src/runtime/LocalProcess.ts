@@ -11,7 +11,7 @@ import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
 import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
 import { callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
-import { closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
+import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
 import { ProcessTimers } from "./ProcessTimers.ts"
 
 /** What a process reports; the backend answers. */
@@ -40,6 +40,8 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 )
 
 const MAX_TIMERS = 64
+
+type RestartReason = "Ended" | "Crashed" | "Followed"
 
 export class LocalProcess extends Mailbox implements Self<unknown, never> {
   readonly hosted: Hosted
@@ -277,13 +279,14 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return true
   }
 
-  #startAgain(reason: "Ended" | "Crashed" | "Followed", detail: string): void {
+  /** From its args; or from a state that it has kept. */
+  #startAgain(reason: RestartReason, detail: string, kept?: { readonly state: unknown }): void {
     this.status = "restarting"
     this.#owner.serves(this, false)
-    this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail))
+    this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail, kept))
   }
 
-  #restart(reason: "Ended" | "Crashed" | "Followed", detail: string): Effect.Effect<void> {
+  #restart(reason: RestartReason, detail: string, kept: { readonly state: unknown } | undefined): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       yield* this.#interruptHandler()
       yield* this.#closeResources(reason)
@@ -294,7 +297,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         if (epoch === undefined) return
         this.following = undefined
         this.epoch = epoch
-        const exit = yield* Effect.exit(this.start(undefined))
+        const exit = yield* Effect.exit(this.start(kept))
         if (this.status !== "restarting") return yield* this.#closeResources("Superseded")
         if (exit._tag === "Success") return this.serve(epoch)
         why = describe(exit)
@@ -333,11 +336,13 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     const closing = this.#closing
     const wake = Effect.gen({ self: this }, function* () {
       // what it held is let go before `init` asks for it again
-      if (closing !== undefined) yield* Deferred.await(closing)
+      if (closing !== undefined) yield* closedInTime(closing, this.options.shutdownTimeoutMs)
       const exit = yield* Effect.exit(this.start(state))
       if (this.status !== "waking") return yield* this.#closeResources("Superseded")
-      if (exit._tag === "Success") this.serve(this.epoch)
-      else this.crash(describe(exit))
+      if (exit._tag === "Success") return this.serve(this.epoch)
+      const detail = describe(exit)
+      this.#owner.crashed(this, detail)
+      this.#startAgain("Crashed", detail, state)
     })
     this.#starting = Effect.runForkWith(this.type.context)(wake)
   }

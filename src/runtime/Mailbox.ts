@@ -97,7 +97,7 @@ export abstract class Mailbox {
 
   /** Handles nothing just now. */
   protected get isFree(): boolean {
-    return this.#current === undefined
+    return this.#current === undefined && (this.#nested === undefined || this.#nested.size === 0)
   }
 
   /** Ends the process normally once the message at hand is answered. */
@@ -182,22 +182,41 @@ export abstract class Mailbox {
   /** Its caller waits for this process, which waits for it: it runs between two steps of the handler that waits. */
   #handleNested(envelope: Envelope): void {
     const nested = this.#nested ??= new Map()
-    const effect = Effect.suspend(() => this.invoke(envelope))
-    const fiber = Effect.runForkWith(this.context!)(Effect.withFiber((own) => {
-      nested.set(envelope, own)
-      return effect
-    }))
-    const done = (exit: Exit.Exit<unknown, unknown>): void => {
-      nested.delete(envelope)
-      const crash = this.#answer(envelope, exit)
-      if (crash === undefined || this.status === "closed") return
-      // a crash of the process, whichever of its handlers died: the waiting one ends first
-      this.#crashAfter = crash
-      this.#fiber?.interruptUnsafe()
+    if (nested.size >= this.options.mailboxCapacity) {
+      return envelope.answer(callError(this, "MailboxFull", `${nested.size} calls of its own are under way`))
     }
-    const exit = fiber.pollUnsafe()
-    if (exit !== undefined) done(exit)
-    else fiber.addObserver((late) => this.#answerLater(() => done(late)))
+    if (depth >= MAX_DEPTH) {
+      return queueMicrotask(() =>
+        this.context === undefined ? envelope.answer(callError(this, "Stopped", "")) : this.#handleNested(envelope)
+      )
+    }
+    depth++
+    try {
+      const effect = Effect.suspend(() => this.invoke(envelope))
+      const fiber = Effect.runForkWith(this.context!)(Effect.withFiber((own) => {
+        nested.set(envelope, own)
+        return effect
+      }))
+      const exit = fiber.pollUnsafe()
+      if (exit !== undefined) return this.#handledNested(envelope, exit)
+      fiber.addObserver((late) => this.#answerLater(() => this.#handledNested(envelope, late)))
+    } finally {
+      depth--
+    }
+  }
+
+  #handledNested(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
+    this.#nested?.delete(envelope)
+    const crash = this.#answer(envelope, exit)
+    if (crash !== undefined && this.status !== "closed" && this.status !== "restarting") {
+      // a crash of the process, whichever of its handlers died: the one that waits ends first
+      if (this.#current === undefined) this.crash(crash)
+      else {
+        this.#crashAfter = crash
+        this.#fiber?.interruptUnsafe()
+      }
+    }
+    if (this.isFree) this.#whenIdle?.()
   }
 
   /** An answer runs its caller, whose end may be the answer to the next: that unwinds no deeper than calls wind up. */
@@ -237,7 +256,7 @@ export abstract class Mailbox {
     const crash = this.#answer(envelope, exit) ?? this.#crashAfter
     this.#crashAfter = undefined
     if (crash !== undefined && this.status !== "closed" && this.status !== "restarting") this.crash(crash)
-    this.#whenIdle?.()
+    if (this.isFree) this.#whenIdle?.()
     this.pump()
   }
 
@@ -261,7 +280,7 @@ export abstract class Mailbox {
   /** Done when the message at hand is answered. */
   protected idle(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
-      if (this.#current === undefined) return resume(Effect.void)
+      if (this.isFree) return resume(Effect.void)
       this.#whenIdle = () => {
         this.#whenIdle = undefined
         resume(Effect.void)

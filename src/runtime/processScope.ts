@@ -19,9 +19,13 @@ export const closeInTime = (
 ): Effect.Effect<void> => {
   const closing = Effect.andThen(Effect.ignoreCause(hook), Effect.ignoreCause(Scope.close(scope, Exit.void)))
   Effect.runForkWith(context)(Effect.ensuring(closing, Deferred.succeed(closed, undefined)))
-  if (timeoutMs === Infinity) return Deferred.await(closed)
-  return Effect.timeoutOrElse(Deferred.await(closed), { duration: timeoutMs, orElse: () => Effect.void })
+  return closedInTime(closed, timeoutMs)
 }
+
+export const closedInTime = (closed: Deferred.Deferred<void>, timeoutMs: number): Effect.Effect<void> =>
+  timeoutMs === Infinity
+    ? Deferred.await(closed)
+    : Effect.timeoutOrElse(Deferred.await(closed), { duration: timeoutMs, orElse: () => Effect.void })
 
 /** The streams of one process that somebody reads, or may yet read. They end with what the process holds. */
 export class OpenStreams {
