@@ -123,7 +123,11 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       Effect.timeoutOrElse({ duration: options.shutdownTimeoutMs, orElse: () => Effect.void }),
       Effect.andThen(Effect.suspend(() => {
         const left = rest()
-        const close = closeInOrder(core, left)
+        // those that take as long as they take are not waited for longer than the node itself has
+        const close = Effect.timeoutOrElse(closeInOrder(core, left), {
+          duration: options.shutdownTimeoutMs,
+          orElse: () => Effect.void
+        })
         const lost = left.filter((process) => !core.staying.has(process))
         return lost.length === 0 || core.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
           Effect.logWarning(
@@ -152,23 +156,31 @@ const closeInOrder = (core: Core, processes: ReadonlyArray<LocalProcess>): Effec
     const rank = ({ name }: LocalProcess): number => link?.names.indexOf(name) ?? 0
     if (link !== undefined) lines.get(line)!.sort((a, b) => rank(b) - rank(a))
   }
-  return Effect.forEach(
-    lines.values(),
-    (line) => Effect.forEach(line, (process) => closeHere(core, process), { discard: true }),
-    { concurrency: "unbounded", discard: true }
-  )
+  // out of time: none waits for another any more, and all let go of their claims
+  const abandon = (line: ReadonlyArray<LocalProcess>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      for (const process of line) {
+        core.parts.processes.remove(process)
+        core.parts.fork(process.close("Shutdown"))
+        release(core, process)
+      }
+    })
+  const closeLine = (line: ReadonlyArray<LocalProcess>): Effect.Effect<void> =>
+    Effect.onInterrupt(
+      Effect.forEach(line, (process) => closeHere(core, process), { discard: true }),
+      () => abandon(line)
+    )
+  return Effect.forEach(lines.values(), closeLine, { concurrency: "unbounded", discard: true })
+}
+
+const release = (core: Core, { name, sworm }: LocalProcess): void => {
+  const claim = core.entry(sworm, name)?.claim
+  if (claim !== undefined && claim.mode !== "released") core.writeClaim(sworm, name, { ...claim, mode: "released" })
 }
 
 /** Stops a process whose registration goes on: another node may start it from its spec. */
 const closeHere = (core: Core, process: LocalProcess): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const { name, sworm } = process
     core.parts.processes.remove(process)
-    return Effect.andThen(
-      process.close("Shutdown"),
-      Effect.sync(() => {
-        const claim = core.entry(sworm, name)?.claim
-        if (claim !== undefined) core.writeClaim(sworm, name, { ...claim, mode: "released" })
-      })
-    )
+    return Effect.andThen(process.close("Shutdown"), Effect.sync(() => release(core, process)))
   })
