@@ -119,11 +119,11 @@ const failure = <A, E extends SwormError.RegisterError | SwormError.CallError | 
 const lie = <A>(value: unknown): A => value as A
 
 describe("a registration", () => {
-  it.live("of a process type that the host does not know: StartFailed", () =>
+  it.live("of a process type that no host knows: Unavailable", () =>
     Effect.gen(function* () {
       const { goesOn, others } = yield* clients
       const error = yield* failure(others.register("unknown", Unknown, {}))
-      assert.strictEqual(error._tag, "StartFailed", error.message)
+      assert.strictEqual(error._tag, "Unavailable", error.message)
       assert.include(error.message, "Unknown")
       yield* goesOn
     }), timeout_ms)
