@@ -179,7 +179,7 @@ export class Registrations {
         return yield* Effect.fail(new NotOwner({ ref }))
       }
       const claim = core.entry(sworm, at.name)?.claim
-      if (claim === undefined || core.isBusy(sworm, at.name)) return AGAIN
+      if (claim === undefined || core.isBusy(sworm, at.name) || this.#isArriving(sworm, at.name)) return AGAIN
       const metadata = update(claim.metadata)
       const invalid = checkMetadata(at.name, metadata, options.deltaBytes)
       if (invalid !== undefined) return yield* Effect.fail(invalid)
@@ -288,9 +288,14 @@ export class Registrations {
     )
   }
 
+  /** Prepared by a move that may yet be undone: what were changed here would be lost with it. */
+  #isArriving(sworm: string, name: string): boolean {
+    return this.#core.entry(sworm, name)?.claim?.mode === "prepared"
+  }
+
   #change(sworm: string, name: string, change: Change): Effect.Effect<number | typeof AGAIN, NotRegistered> {
     return Effect.suspend((): Effect.Effect<number | typeof AGAIN, NotRegistered> => {
-      if (this.#core.isBusy(sworm, name)) return again
+      if (this.#core.isBusy(sworm, name) || this.#isArriving(sworm, name)) return again
       const version = this.#core.change(sworm, name, change)
       if (version === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
       if (change._tag === "Renew") this.onRenewed(sworm, name)
