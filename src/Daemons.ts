@@ -1,5 +1,5 @@
 /** Effects that run for as long as the cluster does: once in it, a number of times, or once on each node. */
-import { Cause, Clock, type Duration, Effect, Layer, Option, Schedule, Schema, type Scope } from "effect"
+import { Cause, Clock, type Duration, Effect, Layer, Option, Schedule, Schema, type Scope, Stream } from "effect"
 import { Node } from "./Node.ts"
 import * as Placement from "./Placement.ts"
 import * as Process from "./Process.ts"
@@ -169,8 +169,14 @@ const onEachNode = <E, R>(
     const once = Effect.scoped(Effect.gen(function* () {
       yield* registry.adopt(sworm, id)
       const begun = yield* Clock.currentTimeMillis
+      // without its name it is nobody's: it begins again with it
+      const isGone = registry.watch(sworm, { name: id }).pipe(
+        Stream.filter(({ _tag }) => _tag === "Unregistered"),
+        Stream.take(1),
+        Stream.runDrain
+      )
       yield* Effect.catchCause(
-        run({ index: 0, node: id }),
+        Effect.raceFirst(run({ index: 0, node: id }), isGone),
         (cause) =>
           Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.logWarning(`"${sworm}" failed`, cause)
       )

@@ -17,7 +17,7 @@ import type { Transport } from "./Transport.ts"
 export type { Directory, Location } from "./runtime/Directory.ts"
 
 export interface CallOptions {
-  /** Default 5 seconds. */
+  /** Default 5 seconds; at most 24 days. */
   readonly timeout?: Duration.Input | undefined
 }
 
@@ -49,6 +49,8 @@ export interface Dispatch {
 export const Dispatch: Context.Service<Dispatch, Dispatch> = Context.Service<Dispatch>("sworm/Dispatch")
 
 const DEFAULT_TIMEOUT_MS = 5000
+/** Every wait has a limit; timers have none above this. */
+const MAX_TIMEOUT_MS = 0x7fffffff
 
 /** For backends: dispatch over a transport, for the processes of one node. */
 export const make: (
@@ -94,7 +96,8 @@ export const make: (
       const chain = process?.chainOn(fiber)
       const from = chain === undefined ? undefined : process
       const timeoutMs = timeoutMillis(options)
-      return caller.call({ sworm, name, message, payload, from, chain: chain ?? NO_CHAIN, timeoutMs })
+      const outgoing = { sworm, name, message, payload, from, chain: chain ?? NO_CHAIN, timeoutMs }
+      return from === undefined ? caller.call(outgoing) : from.calling(Effect.suspend(() => caller.call(outgoing)))
     })
 
   return {
@@ -112,4 +115,6 @@ export const make: (
 })
 
 const timeoutMillis = (options: CallOptions | undefined): number =>
-  options?.timeout === undefined ? DEFAULT_TIMEOUT_MS : Duration.toMillis(Duration.fromInputUnsafe(options.timeout))
+  options?.timeout === undefined
+    ? DEFAULT_TIMEOUT_MS
+    : Math.min(MAX_TIMEOUT_MS, Math.max(0, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(options.timeout)))))

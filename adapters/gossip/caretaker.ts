@@ -23,7 +23,8 @@ export class Caretaker {
   readonly #dirty = new Map<string, Slot>()
   /** Claims to erase once everyone has seen what supersedes them (R8). */
   readonly #toErase = new Map<string, Slot>()
-  readonly #failures = new Map<string, number>()
+  /** Names that could not be started: how often, and when that is tried again. */
+  readonly #delays = new Map<string, { readonly failures: number; readonly untilMs: number }>()
   #scheduled = false
   /** Until a node that was thought dead has exchanged with a synced one, it takes nothing over (R14). */
   mayTakeOver = true
@@ -66,6 +67,7 @@ export class Caretaker {
       if (this.#core.isBusy(slot.sworm, slot.name)) continue
       try {
         const decision = this.#decide(slot)
+        if (decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
         if (decision !== undefined) this.#perform(slot, decision)
         settleAliases(this.#core, slot)
       } catch (error) {
@@ -131,14 +133,14 @@ export class Caretaker {
         const continuity = isStale === true ? core.parts.stamps.next(core.parts.nowMs()) : mine!.continuity
         const claim: Claim = { ...mine!, mode: live(mine!), epoch, registrations, continuity }
         core.writeClaim(sworm, name, claim)
-        return serveAt(process, decision.epoch)
+        return process?.serve(decision.epoch)
       }
       case "GoLive":
         core.writeClaim(sworm, name, { ...mine!, mode: "live" })
         return process?.serve(mine!.epoch)
       case "Resume":
         core.writeClaim(sworm, name, { ...mine!, mode: live(mine!), epoch: decision.epoch })
-        return serveAt(process, decision.epoch)
+        return process?.serve(decision.epoch)
       case "Close":
         core.writeClaim(sworm, name, { ...mine!, mode: "released", successor: slot.view.claims[0]!.section })
         return this.#close(slot, process, "Superseded")
@@ -147,8 +149,19 @@ export class Caretaker {
       case "Settle":
         return this.#inBackground(slot, this.#mover.settle(slot, decision.winner, process))
       case "TakeOver":
+        if ((this.#delays.get(keyOf(sworm, name))?.untilMs ?? 0) > core.parts.nowMs()) return
         return this.#inBackground(slot, this.#takeOver(slot, decision))
     }
+  }
+
+  /** It can't be started now: tried again after a while, longer each time. Meanwhile it can be unregistered. */
+  #later(slot: Slot): void {
+    const { fork, nowMs } = this.#core.parts
+    const key = keyOf(slot.sworm, slot.name)
+    const failures = (this.#delays.get(key)?.failures ?? 0) + 1
+    const wait = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 8))
+    this.#delays.set(key, { failures, untilMs: nowMs() + wait })
+    fork(Effect.andThen(Effect.sleep(wait), Effect.sync(() => this.look(slot))))
   }
 
   #inBackground(slot: Slot, operation: Effect.Effect<unknown>): void {
@@ -181,14 +194,24 @@ export class Caretaker {
     const { node, processes, requests } = this.#core.parts
     const hosted = processes.hosted(sworm)
     if (hosted?.placement.isSticky !== true) return this.#takeOverHere(slot, decision)
-    const target = this.#core.target(hosted, name, decision.from.spec!.type, node.id)?.id
-    if (target === node.id) return this.#takeOverHere(slot, decision)
-    if (target === undefined) return Effect.sleep(RETRY_MAX_MS)
-    return requests.ask(target, Method.takeOver, [sworm, name], START_TIMEOUT_MS).pipe(
-      Effect.ignore,
-      // until its claim is here, nothing is decided anew
-      Effect.andThen(Effect.sleep(RETRY_MIN_MS))
-    )
+    const { type } = decision.from.spec!
+    const attempt = (refused: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const target = this.#core.target(hosted, name, type, node.id, refused)?.id
+        if (target === node.id) return this.#takeOverHere(slot, decision)
+        if (target === undefined) return Effect.sync(() => this.#later(slot))
+        return requests.ask(target, Method.takeOver, [sworm, name], START_TIMEOUT_MS).pipe(
+          Effect.orElseSucceed(() => false),
+          Effect.flatMap((isTaken) => isTaken === true ? this.#arrived(slot) : attempt([...refused, target]))
+        )
+      })
+    return attempt([])
+  }
+
+  /** Until the claim of whoever has taken it over is here, nothing is decided anew. */
+  #arrived({ name, sworm }: Slot): Effect.Effect<void> {
+    const { directory } = this.#core.parts
+    return Effect.raceFirst(directory.changed(sworm, name), Effect.sleep(RETRY_MIN_MS))
   }
 
   /** Another node is home of the name and has picked this one. */
@@ -198,7 +221,9 @@ export class Caretaker {
     const decision = slot === undefined ? undefined : this.#decide(slot, () => this.#mayStart())
     if (slot === undefined || decision?._tag !== "TakeOver") return Effect.succeed(false)
     const taken = this.#takeOverHere(slot, decision, () => this.#mayStart())
-    return Effect.as(this.#core.exclusively(sworm!, name!, taken) ?? Effect.void, true)
+    const { node } = this.#core.parts
+    const isHere = (): boolean => slot.entryOf(node.section)?.claim?.mode === "live"
+    return Effect.map(this.#core.exclusively(sworm!, name!, taken) ?? Effect.void, isHere)
   }
 
   #takeOverHere(
@@ -215,13 +240,11 @@ export class Caretaker {
     return core.startProcess(sworm, name, spec, epoch, undefined).pipe(
       Effect.matchEffect({
         onFailure: (error) => {
-          const failures = (this.#failures.get(key) ?? 0) + 1
-          this.#failures.set(key, failures)
           core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
-          return Effect.sleep(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 8)))
+          return Effect.sync(() => this.#later(slot))
         },
         onSuccess: (process) => {
-          this.#failures.delete(key)
+          this.#delays.delete(key)
           const still = this.#decide(slot, isHome)
           if (still?._tag !== "TakeOver") {
             // a live copy turned up, or the registration was ended, while init ran
@@ -256,14 +279,10 @@ export class Caretaker {
 /** The claim of a process that has lost its state: those that depend on it follow. */
 export const startedAnew = (claim: Claim, stamp: number): Claim => {
   const { link } = extrasOf(claim)
-  return withExtras(claim, { isDown: false, link: link === undefined ? undefined : { ...link, stamp } })
-}
-
-/** A process that restarts serves when it is done with that. */
-const serveAt = (process: LocalProcess | undefined, epoch: number): void => {
-  if (process === undefined) return
-  if (process.status === "restarting") process.epoch = epoch
-  else process.serve(epoch)
+  return withExtras(claim, {
+    isDown: false,
+    link: link === undefined ? undefined : { ...link, stamp: Math.max(stamp, link.stamp + 1) }
+  })
 }
 
 const live = (claim: Claim): Claim["mode"] => claim.mode === "adopted" ? "adopted" : "live"

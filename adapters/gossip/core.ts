@@ -44,19 +44,23 @@ export interface CoreParts {
 }
 
 const WARN_EVERY_MS = 5000
+/** Sets of candidates that are kept, by sworm and type. */
+const MAX_KNOWN = 1000
 
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`
 
 /** A member as placement sees it. */
-class Host implements Candidate {
+export class Host implements Candidate {
   readonly id: string
   readonly labels: Readonly<Record<string, string>>
   readonly hash: number
   readonly section: SectionId
   readonly #core: Core
   readonly #sworm: string
+  readonly #maxChildren: number
 
-  constructor(core: Core, sworm: string, section: SectionId, member: Member) {
+  constructor(core: Core, sworm: string, section: SectionId, member: Member, maxChildren: number) {
+    this.#maxChildren = maxChildren
     this.#core = core
     this.#sworm = sworm
     this.section = section
@@ -68,12 +72,16 @@ class Host implements Candidate {
   get load(): number {
     return this.#core.load(this.#sworm, this.section)
   }
+
+  get hasRoom(): boolean {
+    return this.load < this.#maxChildren
+  }
 }
 
 interface KnownCandidates {
   readonly view: View
   readonly generation: number
-  readonly candidates: ReadonlyArray<Candidate>
+  readonly candidates: ReadonlyArray<Host>
 }
 
 export class Core {
@@ -120,7 +128,7 @@ export class Core {
    * Members that can be given processes of a sworm, or of one of its types. The same array for as long as they are the
    * same members; their loads are always the present ones.
    */
-  candidates(sworm: string, type?: string): ReadonlyArray<Candidate> {
+  candidates(sworm: string, type?: string): ReadonlyArray<Host> {
     const { directory, members } = this.parts
     const view = members.view()
     const generation = directory.generation(sworm)
@@ -131,8 +139,10 @@ export class Core {
       const section = sectionOf(member)
       const offer = directory.offer(sworm, section)
       if (offer === undefined || (type !== undefined && !offer.types.includes(type))) return []
-      return [new Host(this, sworm, section, member)]
+      return [new Host(this, sworm, section, member, offer.maxChildren)]
     })
+    // types are named by peers
+    if (this.#candidates.size > MAX_KNOWN) this.#candidates.clear()
     this.#candidates.set(key, { view, generation, candidates })
     return candidates
   }
@@ -164,11 +174,21 @@ export class Core {
   }
 
   /** Where a name is to be started, on behalf of the node that asks for it. */
-  target(hosted: Hosted, name: string, type: string, caller: string): Candidate | undefined {
+  target(
+    hosted: Hosted,
+    name: string,
+    type: string,
+    caller: string,
+    without: ReadonlyArray<string> = []
+  ): Candidate | undefined {
     const context = { caller, random: this.parts.random }
-    return this.hasQuorum(hosted)
-      ? this.pick(hosted.placement, name, this.candidates(hosted.id, type), context)
-      : undefined
+    if (!this.hasQuorum(hosted)) return undefined
+    const candidates = this.candidates(hosted.id, type)
+    // a pure placement has one home for a name, full or not; a sticky one picks among those that can take it
+    const able = hosted.placement.isSticky === true
+      ? candidates.filter((one) => one.hasRoom && !without.includes(one.id))
+      : candidates
+    return this.pick(hosted.placement, name, able, context)
   }
 
   pick(
@@ -290,12 +310,19 @@ export class Core {
       const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
       processes.add(process)
       return process.start(handoff).pipe(
-        Effect.andThen(Effect.suspend(() =>
+        Effect.andThen(Effect.suspend((): Effect.Effect<LocalProcess, StartFailed> => {
+          if (!this.hasQuorum(hosted)) {
+            const detail = "its sworm lost its quorum while it started"
+            return Effect.andThen(
+              process.close("Shutdown"),
+              Effect.fail(new StartFailed({ name, node: node.id, detail }))
+            )
+          }
           // closed while init ran: its node stops hosting the sworm, or leaves
-          process.status === "closed" || processes.get(sworm, name) !== process
+          return process.status === "closed" || processes.get(sworm, name) !== process
             ? Effect.fail(new StartFailed({ name, node: node.id, detail: "it was stopped while it started" }))
             : Effect.succeed(process)
-        )),
+        })),
         Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
       )
     })

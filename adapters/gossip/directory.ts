@@ -107,11 +107,12 @@ export class Directory {
     if (slot === undefined) sworm.slots.set(name, slot = new Slot(id, name))
     const before = slot.top
     const refBefore = slot.ref
+    const aliasesBefore = aliasesOf(slot)
     slot.set(section, entry)
     const after = slot.top
     if (before?.section !== after?.section) this.#recount(sworm, before?.section, after?.section)
     reindex(sworm.groups, before?.claim.groups ?? NO_NAMES, after?.claim.groups ?? NO_NAMES, name)
-    reindex(sworm.aliases, aliasesOf(before), aliasesOf(after), slot)
+    reindex(sworm.aliases, aliasesBefore, aliasesOf(slot), slot)
     if (slot.entries.length === 0) sworm.slots.delete(name)
     this.#tell(slot, refBefore)
     this.watches.changed(slot, before)
@@ -150,6 +151,11 @@ export class Directory {
     return this.slot(sworm, name)?.view ?? NOTHING
   }
 
+  /** Has anybody a claim to the name, as its own or one more, in whatever state? */
+  isClaimed(sworm: string, name: string): boolean {
+    return this.view(sworm, name).claims.length > 0 || this.bestOf(sworm, name) !== undefined
+  }
+
   /** The name's own slot if something has it, else that of the process which has it as one more name. */
   resolve(sworm: string, name: string): Slot | undefined {
     const names = this.#sworms.get(sworm)
@@ -171,7 +177,7 @@ export class Directory {
   bestOf(sworm: string, alias: string): Slot | undefined {
     let best: Slot | undefined
     for (const slot of this.allOf(sworm, alias)) {
-      if (best === undefined || compareClaims(slot.top!, best.top!) < 0) best = slot
+      if (best === undefined || compareClaims(slot.view.claims[0]!, best.view.claims[0]!) < 0) best = slot
     }
     return best
   }
@@ -267,7 +273,8 @@ export class Directory {
   }
 }
 
-const aliasesOf = (held: Held | undefined): ReadonlyArray<string> => held?.claim.extras?.aliases ?? NO_NAMES
+/** Of its first claim, released or not: a process between two nodes keeps its names. */
+const aliasesOf = ({ view }: Slot): ReadonlyArray<string> => view.claims[0]?.claim.extras?.aliases ?? NO_NAMES
 
 const reindex = <A>(
   index: Map<string, Set<A>>,

@@ -1,6 +1,7 @@
 /** Processes past their restart limit: kept, so that they can be listed and started again from what they were. */
 import { Effect } from "effect"
 import type { Claim } from "../../src/protocol/claims.ts"
+import { extrasOf } from "../../src/protocol/extras.ts"
 import { compareText, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { stampMillis } from "../../src/protocol/stamp.ts"
 import { type GivenUpEntry, givenUpKey } from "../../src/protocol/wire.ts"
@@ -23,11 +24,14 @@ export class GivenUps {
     this.#core = core
   }
 
-  note(sworm: string, name: string, { epoch, groups, metadata, spec }: Claim, detail: string): void {
+  note(sworm: string, name: string, claim: Claim, detail: string): void {
+    const { epoch, groups, metadata, spec } = claim
     if (spec === undefined) return
     const { nowMs, replication, stamps } = this.#core.parts
     const key = givenUpKey(sworm, name)
-    const entry: GivenUpEntry = { epoch, stamp: stamps.next(nowMs()), detail, spec, metadata, groups }
+    // above the link's, whatever this node's clock says: those that depend on it are to see that it came after
+    const stamp = Math.max(stamps.next(nowMs()), (extrasOf(claim).link?.stamp ?? 0) + 1)
+    const entry: GivenUpEntry = { epoch, stamp, detail, spec, metadata, groups }
     this.#own.delete(key)
     this.#own.set(key, epoch)
     replication.write(key, entry)

@@ -14,7 +14,7 @@ import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
-import type { Forwarded } from "../../src/runtime/callFrames.ts"
+import { type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { HandoffError, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
@@ -62,17 +62,21 @@ export class Mover {
     const core = this.#core
     const { dispatch, members, node, nowMs, options, requests } = core.parts
     const { name, sworm } = process
-    const claim = core.entry(sworm, name)?.claim
     const member = members.member(target)
-    if (claim?.mode !== "live" || (process.status !== "running" && process.status !== "passive")) {
+    if (
+      core.entry(sworm, name)?.claim?.mode !== "live" || (process.status !== "running" && process.status !== "passive")
+    ) {
       return yield* Effect.fail(this.#failed(process, target, "it is not running here"))
     }
     if (member === undefined || target === node.id) {
       return yield* Effect.fail(this.#failed(process, target, "there is no such other node"))
     }
     const packed = yield* this.#pack(process, target)
+    // read now: the message at hand may have changed it until it was answered
+    const claim = core.entry(sworm, name)?.claim
+    if (claim?.mode !== "live") return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
     const epoch = core.nextEpoch(sworm, name)
-    const calls = dispatch.calls.extract(keyOf(sworm, name)).map((call) => encodeMovedCall(call, nowMs()))
+    const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
     const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls]
     const section = sectionOf(member)
     const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
@@ -94,9 +98,11 @@ export class Mover {
     return process.freeze().pipe(
       Effect.andThen(
         Effect.suspend((): Effect.Effect<HandoffAnswer<unknown>, HandoffError> =>
-          isFrozen(process)
-            ? this.#ask(process)
-            : Effect.fail(this.#failed(process, target, "it crashed with the message at hand"))
+          !isFrozen(process)
+            ? Effect.fail(this.#failed(process, target, "it crashed with the message at hand"))
+            : process.isEnding
+            ? Effect.fail(this.#failed(process, target, "it ends"))
+            : this.#ask(process)
         )
       ),
       Effect.flatMap((answer): Effect.Effect<Packed, HandoffError> => {
@@ -167,7 +173,8 @@ export class Mover {
     const { name, sworm } = process
     return Effect.suspend(() => {
       const waiting = process.takeWaiting()
-      return process.close("Moved").pipe(
+      // what takes longer than a move may go on by itself
+      return process.close("Moved", options.handoffTimeoutMs).pipe(
         Effect.andThen(Effect.suspend(() => {
           processes.remove(process)
           core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
@@ -285,17 +292,19 @@ export class Mover {
     const core = this.#core
     const { dispatch, node, nowMs, options, requests } = core.parts
     const { name, sworm } = slot
-    const claim = core.entry(sworm, name)?.claim
-    if (claim === undefined) return Effect.void
     const freeze = process === undefined ? Effect.void : process.freeze()
     return freeze.pipe(
       Effect.andThen(Effect.suspend(() => {
+        const claim = core.entry(sworm, name)?.claim
+        if (claim === undefined) return Effect.succeed([false, 0])
+        // it starts again, or wakes, just now: its state is not what it will be
+        if (process !== undefined && !isFrozen(process)) return Effect.succeed([false, 0])
         const state = process?.type.hasState === true ? Ref.getUnsafe(process.state) : undefined
         const encoded = process?.type.state.encode(state)
         const packed = encoded?._tag === "Success" && process?.type.hasState === true
           ? [true, encoded.value]
           : [false, null]
-        const calls = dispatch.calls.extract(keyOf(sworm, name)).map((call) => encodeMovedCall(call, nowMs()))
+        const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
         return requests.ask(
           nodeOf(winner.section),
           Method.settle,
@@ -326,13 +335,15 @@ export class Mover {
       const { replication } = core.parts
       const id = claimId(theirs.claim.epoch, theirs.section)
       if (claim === undefined || (claim.mode !== "adopted" && process === undefined)) return Effect.succeed([false, 0])
-      if (process !== undefined && process.status !== "running" && process.status !== "frozen") {
-        return Effect.succeed([false, 0])
-      }
+      const mayFreeze = process === undefined || ["running", "passive", "frozen"].includes(process.status)
+      if (!mayFreeze) return Effect.succeed([false, 0])
       if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])
       if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
       const freeze = process === undefined ? Effect.void : process.freeze()
       return Effect.map(freeze, () => {
+        // read now: the message at hand may have changed it, or ended it
+        const claim = core.entry(sworm, name)?.claim
+        if (claim === undefined || (process !== undefined && !isFrozen(process))) return [false, 0]
         const taken = asFlag(withState) && process !== undefined &&
           this.#mergeStates(process, claim, theirs.claim, state)
         if (taken) this.#absorb(sworm, name, calls)
@@ -407,6 +418,10 @@ const inParts = (
 const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"
 
 // ---- wire forms
+
+/** What was answered; but no streams: those end with the old copy, and a repeated call begins a new one. */
+const movedCalls = (calls: ReadonlyArray<MovedCall>, nowMs: number): ReadonlyArray<unknown> =>
+  calls.filter(({ reply }) => (reply as readonly [number])[0] !== STREAM).map((call) => encodeMovedCall(call, nowMs))
 
 const encodeMovedCall = (call: MovedCall, nowMs: number): ReadonlyArray<unknown> => [
   call.caller,

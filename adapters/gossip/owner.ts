@@ -36,7 +36,9 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     const continuity = stamps.next(nowMs())
     const { link } = extrasOf(claim)
     // one that follows takes the stamp of what it follows: nobody follows a follower
-    const answers = link === undefined ? undefined : { ...link, stamp: following ?? continuity }
+    // above all that is known of the link, whatever this node's clock says
+    const stamp = following ?? Math.max(continuity, (link?.stamp ?? 0) + 1)
+    const answers = link === undefined ? undefined : { ...link, stamp }
     core.writeClaim(sworm, name, withExtras({ ...claim, epoch, continuity }, { isDown: false, link: answers }))
     return epoch
   },
@@ -65,6 +67,8 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
   change: (process, change) => {
     const { core, timers } = parts()
     const { name, sworm } = process
+    // from a fiber that has outlived its process: the name is another's now, or nobody's
+    if (process.status === "closed" || core.parts.processes.get(sworm, name) !== process) return
     // before its claim is written for the first time, and while it is only prepared, it is not for others to see
     if (process.status === "starting") (process.early ??= []).push(change)
     else core.change(sworm, name, change)
@@ -73,9 +77,13 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     else if (change._tag === "ClearTimer") timers.clear(process, change.id)
   },
   timersBeside: ({ early, name, status, sworm }, id) => {
-    if (status === "starting") return early?.length ?? 0
     const claim = parts().core.entry(sworm, name)?.claim
-    return claim === undefined ? 0 : extrasOf(claim).timers.filter((timer) => timer.id !== id).length
+    const timers = status === "starting"
+      ? (early ?? []).flatMap((change) => change._tag === "SetTimer" ? [change.timer] : [])
+      : claim === undefined
+      ? []
+      : extrasOf(claim).timers
+    return timers.filter((timer) => timer.id !== id)
   },
   serves: (process, isServing) => {
     const { core, links, residency, timers } = parts()

@@ -40,6 +40,10 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
     return to === node.id ? undefined : to
   }
 
+  /** Asked before anything is frozen for it. */
+  const isFull = ({ sworm, type }: LocalProcess, to: string): boolean =>
+    core.candidates(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
+
   const moveAll = (moving: ReadonlyArray<LocalProcess>, isExcess = false): Effect.Effect<number> => {
     let moved = 0
     return Effect.forEach(
@@ -47,7 +51,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       (process) =>
         Effect.suspend(() => {
           const to = target(process, isExcess)
-          return to === undefined ? Effect.void : Effect.matchEffect(mover.move(process, to), {
+          return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
             onFailure: (error) => Effect.logDebug(error.message),
             onSuccess: () => Effect.sync(() => void moved++)
           })
@@ -87,9 +91,11 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
 
   const round = Effect.gen(function* () {
     yield* wanted.await
+    // at once; and again for what has changed while this was waiting for changes to settle
     yield* stopMinority
     yield* Effect.sleep(SETTLE_MS)
     yield* wanted.close
+    yield* stopMinority
     if (members.self().status !== "alive") return
     const moving = misplaced()
     const surplus = moving.length > 0 ? [] : excess()
@@ -173,14 +179,28 @@ const closeInOrder = (core: Core, processes: ReadonlyArray<LocalProcess>): Effec
   return Effect.forEach(lines.values(), closeLine, { concurrency: "unbounded", discard: true })
 }
 
-const release = (core: Core, { name, sworm }: LocalProcess): void => {
+/** Lets go of the claim that the process had; one that a later copy has written stays. */
+const release = (core: Core, { epoch, name, sworm }: LocalProcess): void => {
   const claim = core.entry(sworm, name)?.claim
-  if (claim !== undefined && claim.mode !== "released") core.writeClaim(sworm, name, { ...claim, mode: "released" })
+  if (claim?.epoch === epoch && claim.mode !== "released") core.writeClaim(sworm, name, { ...claim, mode: "released" })
 }
 
-/** Stops a process whose registration goes on: another node may start it from its spec. */
+/**
+ * Stops a process whose registration goes on: another node may start it from its spec. Nothing is decided about the name
+ * before it has ended; one that is moving is waited for.
+ */
 const closeHere = (core: Core, process: LocalProcess): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    core.parts.processes.remove(process)
-    return Effect.andThen(process.close("Shutdown"), Effect.sync(() => release(core, process)))
+  Effect.suspend((): Effect.Effect<void> => {
+    const { name, sworm } = process
+    const { processes } = core.parts
+    if (processes.get(sworm, name) !== process) return Effect.void
+    const closing = Effect.andThen(
+      process.close("Shutdown"),
+      Effect.sync(() => {
+        processes.remove(process)
+        release(core, process)
+      })
+    )
+    return core.exclusively(sworm, name, closing) ??
+      Effect.andThen(Effect.sleep(SETTLE_MS), closeHere(core, process))
   })

@@ -3,11 +3,22 @@
  * one after the other; the node that placement picks runs the process and writes the claim.
  */
 import { Deferred, Effect, Exit } from "effect"
-import type { Claim, Spec } from "../../src/protocol/claims.ts"
+import type { Claim, Spec, SpecOptions } from "../../src/protocol/claims.ts"
 import { NO_EXTRAS } from "../../src/protocol/extras.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
-import { asArray, asCount, asFlag, asText, asTexts, decodeSpec, encodeSpec, nameKey } from "../../src/protocol/wire.ts"
+import {
+  asArray,
+  asCount,
+  asFlag,
+  asMillis,
+  asText,
+  asTexts,
+  decodeSpec,
+  encodeSpec,
+  nameKey,
+  optional
+} from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import {
   decodeRegisterError,
@@ -178,7 +189,7 @@ export class Registrar {
     const view = directory.view(sworm, name)
     if (view.tombed.includes(reg)) return Effect.fail(new Unregistered({ sworm, name }))
     const slot = view.claims.length > 0 ? undefined : directory.bestOf(sworm, name)
-    const top = view.claims[0] ?? slot?.top
+    const top = view.claims[0] ?? slot?.view.claims[0]
     if (top === undefined) return undefined
     const mine = slot === undefined
       ? view.claims.some(({ claim }) => claim.registrations.includes(reg))
@@ -376,13 +387,30 @@ export class Registrar {
 }
 
 /** Args and metadata are told to every node: they must be plain, and small. */
-const checkData = ({ aliasOf, metadata, name, spec }: Registration, maxBytes: number): InvalidInput | undefined => {
-  const invalid = checkMetadata(name, metadata, maxBytes) ??
+const checkData = (registration: Registration, maxBytes: number): InvalidInput | undefined => {
+  const { aliasOf, leaseMs, metadata, name, spec } = registration
+  const invalid = checkOptions(spec?.options) ?? checkLease(leaseMs) ?? checkMetadata(name, metadata, maxBytes) ??
     (aliasOf === undefined ? undefined : checkName("name", aliasOf))
   if (invalid !== undefined || weigh(spec?.args) + weigh(metadata) <= maxBytes) return invalid
   const detail = `args and metadata of "${name}" take more than ${maxBytes} bytes: keep large data elsewhere`
   return new InvalidInput({ what: "registration", detail })
 }
+
+/** No number that another node would not take. */
+const checkOptions = (options: SpecOptions = {}): InvalidInput | undefined => {
+  const { mailboxCapacity, restartLimit, ...rest } = options
+  const isLimit = (n = 0): boolean => n === Infinity || (Number.isSafeInteger(n) && n >= 0)
+  const refuse = (what: string): InvalidInput => new InvalidInput({ what, detail: "it is not a number of at least 0" })
+  if (!isLimit(mailboxCapacity)) return refuse("mailboxCapacity")
+  if (!isLimit(restartLimit?.max) || !((restartLimit?.withinMs ?? 0) >= 0)) return refuse("restartLimit")
+  for (const [what, value] of Object.entries(rest)) if (typeof value === "number" && !(value >= 0)) return refuse(what)
+  return undefined
+}
+
+const checkLease = (leaseMs = 1): InvalidInput | undefined =>
+  leaseMs > 0 && leaseMs < Infinity
+    ? undefined
+    : new InvalidInput({ what: "lease", detail: `${leaseMs} ms: give a finite time, or none` })
 
 const readRegistration = (u: unknown): Registration => {
   const [sworm, name, spec, metadata, leaseMs, aliasOf] = asArray(u, 6)
@@ -391,7 +419,7 @@ const readRegistration = (u: unknown): Registration => {
     name: asText(name),
     spec: spec === null ? undefined : decodeSpec(spec),
     metadata: metadata ?? undefined,
-    leaseMs: leaseMs === null ? undefined : asCount(leaseMs),
+    leaseMs: optional(leaseMs, asMillis),
     aliasOf: aliasOf === null ? undefined : asText(aliasOf)
   }
 }

@@ -51,7 +51,7 @@ export class Registrations {
   locate(sworm: string, name: string): Effect.Effect<Location | "moving" | undefined> {
     return Effect.gen({ self: this }, function* () {
       const { directory, members } = this.#core.parts
-      if (directory.view(sworm, name).claims.length > 0) return "moving"
+      if (directory.isClaimed(sworm, name)) return "moving"
       const at = yield* this.#askWhere(sworm, name, members.view().active)
       if (at !== undefined) return at
       const present = new Set(members.view().present.map(({ id }) => id))
@@ -91,7 +91,7 @@ export class Registrations {
     const { directory } = this.#core.parts
     const at = directory.find(sworm!, name!)
     if (at !== undefined) return Effect.succeed([at.name, at.section, at.epoch, at.continuity])
-    return Effect.succeed(directory.view(sworm!, name!).claims.length > 0 ? "moving" : null)
+    return Effect.succeed(directory.isClaimed(sworm!, name!) ? "moving" : null)
   }
 
   /** As the holder says, or as the registrar does when nobody is known to hold it. */
@@ -241,7 +241,7 @@ export class Registrations {
     return Effect.as(Effect.ignore(replication.have(asText(section), asCount(version), operation)), true)
   }
 
-  /** Nobody holds the name just now: someone will in a moment, unless nobody can; then its registrar may end it. */
+  /** Nobody holds the name just now. Its registrar may end it; for anything else somebody will in a moment. */
   #atRegistrar(
     sworm: string,
     name: string,
@@ -252,7 +252,7 @@ export class Registrations {
   > {
     const { members, node, requests } = this.#core.parts
     const { body, here, method } = task
-    if (method !== Method.unregister || this.#isWanted(sworm, name)) return again
+    if (method !== Method.unregister) return again
     const registrar = members.member(this.#core.registrar(sworm, name) ?? "")
     if (registrar === undefined) return again
     const section = sectionOf(registrar)
@@ -261,15 +261,6 @@ export class Registrations {
       (reply) => reply === null ? AGAIN : asCount(reply)
     )
     return Effect.map(ended, (version) => version === AGAIN ? AGAIN : { section, version, task })
-  }
-
-  /** Will some node start what nobody runs? As far as this node can tell: only hosts know the placement. */
-  #isWanted(sworm: string, name: string): boolean {
-    const { directory, processes } = this.#core.parts
-    if (this.#core.candidates(sworm).length === 0) return false
-    const hosted = processes.hosted(sworm)
-    const spec = directory.view(sworm, name).claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
-    return hosted === undefined || spec === undefined || this.#core.home(hosted, name, spec.type) !== undefined
   }
 
   #unregisterAsked(body: unknown): Effect.Effect<unknown> {
@@ -331,11 +322,14 @@ export class Registrations {
     return Effect.timeoutOrElse(Deferred.await(closed), { duration: CLOSE_MS, orElse: () => Effect.void })
   }
 
-  /** A name whose holder is gone, and that nobody can take over, is ended by its registrar. */
+  /**
+   * A name whose holder is gone is ended by its registrar; whoever is about to take it over finds it ended (R3), or
+   * can't start it anyway.
+   */
   #endOrphan(sworm: string, name: string): Effect.Effect<number, NotRegistered> {
     const { directory, members } = this.#core.parts
     const { claims } = directory.view(sworm, name)
-    const orphan = claims.length > 0 && !this.#isWanted(sworm, name) &&
+    const orphan = claims.length > 0 &&
       claims.every(({ claim, section }) => claim.mode === "released" || members.isGone(section))
     return orphan
       ? Effect.sync(() => this.entomb(sworm, name, "Unregistered"))

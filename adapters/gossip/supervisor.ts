@@ -1,5 +1,6 @@
 /** The Supervisor service. */
 import { Duration, Effect, Option, Stream } from "effect"
+import { extrasOf } from "../../src/protocol/extras.ts"
 import { nodeOf } from "../../src/protocol/ids.ts"
 import { type Offer, swormKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
@@ -43,7 +44,8 @@ export const supervisorOf = (backend: Backend): Supervisor => {
       Effect.acquireRelease(
         Effect.sync(() => {
           processes.host(hosted)
-          const offer: Offer = { types: [...hosted.types.keys()], placement: hosted.placement.name }
+          const { maxChildren, placement, types } = hosted
+          const offer: Offer = { types: [...types.keys()], placement: placement.name, maxChildren }
           replication.write(swormKey(hosted.id), offer)
         }),
         () =>
@@ -101,10 +103,14 @@ const link = (
       const detail = `${names.length} names: give each once, and at most ${MAX_LINKED}`
       return Effect.fail(new InvalidInput({ what: "link", detail }))
     }
-    const declared = { strategy, names, stamp: stamps.next(nowMs()) }
+    // by the names that they were registered under, where an alias is given
+    const primaries = names.map((name) => directory.find(sworm, name)?.name ?? name)
+    const known = primaries.map((name) => extrasOf(directory.view(sworm, name).claims[0]?.claim ?? {}).link?.stamp ?? 0)
+    const stamp = Math.max(stamps.next(nowMs()), ...known.map((before) => before + 1))
+    const declared = { strategy, names: primaries, stamp }
     // all must be there before the first is tied to the others
     const missing = Effect.filter(
-      names,
+      primaries,
       (name) =>
         directory.find(sworm, name) !== undefined
           ? Effect.succeed(false)
@@ -115,7 +121,7 @@ const link = (
       ([absent]) =>
         absent !== undefined
           ? Effect.fail(new NotRegistered({ sworm, name: absent }))
-          : Effect.forEach(names, (name) => registrations.change(sworm, name, { _tag: "Link", link: declared }), {
+          : Effect.forEach(primaries, (name) => registrations.change(sworm, name, { _tag: "Link", link: declared }), {
             discard: true
           })
     )

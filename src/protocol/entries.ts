@@ -1,7 +1,19 @@
 /** What sections hold, as positional arrays: claims, tombs, offers, and the changes that holders are asked for. */
 import type { Claim, EndReason, Mode, NameEntry, Spec, SpecOptions, Tomb } from "./claims.ts"
-import type { Change, Extras, Link, Timer } from "./extras.ts"
-import { asArray, asCount, asFlag, asIndexOf, asMillis, asSection, asText, asTexts, fail, optional } from "./reading.ts"
+import { type Change, type Extras, type Link, SHORTEST_PERIOD_MS, type Timer } from "./extras.ts"
+import {
+  asArray,
+  asCount,
+  asFlag,
+  asIndexOf,
+  asLimit,
+  asMillis,
+  asSection,
+  asText,
+  asTexts,
+  fail,
+  optional
+} from "./reading.ts"
 
 // ---- claims
 
@@ -22,12 +34,12 @@ const decodeOptions = (u: unknown): SpecOptions => {
   return {
     restartLimit: optional(limit, (pair) => {
       const [max, withinMs] = asArray(pair, 2)
-      return { max: asCount(max), withinMs: asMillis(withinMs) }
+      return { max: asLimit(max), withinMs: asMillis(withinMs) }
     }),
     startTimeoutMs: optional(start, asMillis),
     shutdownTimeoutMs: optional(shutdown, asMillis),
     idleTimeoutMs: optional(idle, asMillis),
-    mailboxCapacity: optional(mailbox, asCount),
+    mailboxCapacity: optional(mailbox, asLimit),
     handoff: optional(handoff, asFlag)
   }
 }
@@ -56,7 +68,7 @@ const encodeTimer = ({ atMs, everyMs, id, payload, tag }: Timer): ReadonlyArray<
 const decodeTimer = (u: unknown): Timer => {
   const [id, atMs, everyMs, tag, payload] = asArray(u, 5)
   const period = optional(everyMs, asMillis)
-  if (period === 0) fail("a period above zero")
+  if (period !== undefined && period < SHORTEST_PERIOD_MS) fail("a period that leaves time for anything else")
   return { id: asText(id), atMs: asMillis(atMs), everyMs: period, tag: asText(tag), payload }
 }
 
@@ -215,6 +227,8 @@ export interface Offer {
   readonly types: ReadonlyArray<string>
   /** The name of its placement: nodes that place differently can't agree on homes. */
   readonly placement: string
+  /** How many processes it takes; `Infinity` for no limit. */
+  readonly maxChildren: number
 }
 
 /** A sworm's own value; the one with the latest stamp holds. Without a value it is erased. */
@@ -257,8 +271,8 @@ export const encodeValue = (key: string, value: unknown): unknown => {
       return [claim === undefined ? null : encodeClaim(claim), tomb === undefined ? null : encodeTomb(tomb)]
     }
     case "s": {
-      const { placement, types } = value as Offer
-      return [placement, types]
+      const { maxChildren, placement, types } = value as Offer
+      return [placement, types, maxChildren]
     }
     case "m": {
       const { stamp, value: held } = value as MetaEntry
@@ -279,8 +293,12 @@ export const decodeValue = (key: string, u: unknown): unknown => {
     case "n":
       return decodeEntry(u)
     case "s": {
-      const [placement, types] = asArray(u, 2)
-      return { placement: asText(placement), types: asTexts(types) } satisfies Offer
+      const [placement, types, maxChildren] = asArray(u, 3)
+      return {
+        placement: asText(placement),
+        types: asTexts(types),
+        maxChildren: asLimit(maxChildren)
+      } satisfies Offer
     }
     case "m": {
       const held = asArray(u)

@@ -4,6 +4,9 @@
  */
 import type { Claim } from "./claims.ts"
 
+/** A timer that repeated more often would do nothing but keep its node busy. */
+export const SHORTEST_PERIOD_MS = 10
+
 /** A message that a process has set for itself. */
 export interface Timer {
   /** The process's own name for it: setting it again replaces it. */
@@ -120,4 +123,4 @@ export const failureToFollow = (
 
 /** The first moment after `nowMs` at which a repeated timer fires; what was missed meanwhile is not made up for. */
 export const nextAt = (atMs: number, everyMs: number, nowMs: number): number =>
-  atMs > nowMs ? atMs : atMs + everyMs * (Math.floor((nowMs - atMs) / everyMs) + 1)
+  atMs > nowMs ? atMs : Math.max(nowMs + 1, atMs + everyMs * (Math.floor((nowMs - atMs) / everyMs) + 1))

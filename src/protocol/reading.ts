@@ -35,6 +35,9 @@ export const asSection = (u: unknown): string => {
 export const asMillis = (u: unknown): number =>
   typeof u === "number" && u >= 0 ? u : fail("a time in milliseconds, or Infinity")
 
+/** A count; `Infinity` for no limit. */
+export const asLimit = (u: unknown): number => u === Infinity ? Infinity : asCount(u)
+
 /** What may be missing is `null` on the wire. */
 export const optional = <A>(u: unknown, read: (u: unknown) => A): A | undefined =>
   u === null || u === undefined ? undefined : read(u)

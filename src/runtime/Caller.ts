@@ -77,7 +77,8 @@ export class Caller {
     this.streams = new InboundStreams((to, frame) => this.#transmit(to, frame))
   }
 
-  onReply(seq: number, reply: Reply): void {
+  onReply(from: string, seq: number, reply: Reply): void {
+    if (reply._tag === "Answer" && reply.kind === STREAM) this.streams.begun(seq, from)
     this.#pending.get(seq)?.resume(reply)
   }
 
@@ -111,6 +112,8 @@ export class Caller {
     let exit: Exit.Exit<unknown, unknown> | undefined
     let resume: ((exit: Effect.Effect<unknown, unknown>) => void) | undefined
     let forwardedAs: number | undefined
+    /** Read where it is not answered at once: only then can it be sent on. */
+    let deadlineMs = 0
     const envelope: Envelope = {
       message,
       payload,
@@ -122,17 +125,22 @@ export class Caller {
       },
       forward: () => {
         forwardedAs = ++this.#lastSeq
-        return this.#forward(forwardedAs, process.name, envelope, timeoutMs)
+        return this.#forward(forwardedAs, process.name, envelope, Math.max(1, deadlineMs - this.#parts.nowMs()))
       }
     }
     process.receive(envelope)
     if (exit !== undefined) return exit
+    deadlineMs = this.#parts.nowMs() + timeoutMs
     return Effect.callback<unknown, unknown>((done) => {
       if (exit !== undefined) return done(exit)
       resume = done
       return Effect.sync(() => {
-        if (forwardedAs === undefined) process.cancel(envelope)
-        else this.#pending.delete(forwardedAs)
+        if (forwardedAs === undefined) return process.cancel(envelope)
+        // it waits, or runs, where its process has gone
+        this.#pending.delete(forwardedAs)
+        const at = this.#parts.directory.find(call.sworm, process.name)
+        if (at !== undefined) this.#transmit(nodeOf(at.section), [CANCEL, forwardedAs])
+        if (message.isStream) this.#closeStream(forwardedAs)
       })
     }).pipe(Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(process.name, timeoutMs) }))
   }

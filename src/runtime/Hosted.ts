@@ -172,6 +172,8 @@ export const compileType = (
   context
 })
 
+const MAX_DETAIL = 2000
+
 /** The text of a failure, for errors that people read. */
 export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
   if (exit._tag === "Success") return ""
@@ -184,7 +186,8 @@ export const describe = (exit: Exit.Exit<unknown, unknown>): string => {
     ? reason.defect
     : "interrupted"
   try {
-    return what instanceof Error ? `${what.name}: ${what.message}` : String(what)
+    // it is told to other nodes, and kept by them
+    return (what instanceof Error ? `${what.name}: ${what.message}` : String(what)).slice(0, MAX_DETAIL)
   } catch {
     return "something that has no text"
   }

@@ -7,6 +7,7 @@ import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
 import type { Change, Timer } from "../protocol/extras.ts"
 import type { SectionId } from "../protocol/ids.ts"
+import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
 import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
@@ -25,8 +26,8 @@ export interface ProcessOwner {
   readonly ended: (process: LocalProcess, how: "Ended" | "GivenUp" | "Crashed", detail: string) => void
   /** It changes its own claim. */
   readonly change: (process: LocalProcess, change: Change) => void
-  /** How many timers its claim has, besides one of this id. */
-  readonly timersBeside: (process: LocalProcess, id: string) => number
+  /** The timers that it has, besides one of this id. */
+  readonly timersBeside: (process: LocalProcess, id: string) => ReadonlyArray<Timer>
   /** It takes messages from now on, or no longer: its timers are armed or not. */
   readonly serves: (process: LocalProcess, isServing: boolean) => void
   /** It is one that becomes passive when it is idle, and has just been used. */
@@ -39,7 +40,9 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
   { defaultValue: () => undefined }
 )
 
+// every node keeps every timer
 const MAX_TIMERS = 64
+const MAX_TIMER_BYTES = 32 * 1024
 
 type RestartReason = "Ended" | "Crashed" | "Followed"
 
@@ -180,8 +183,18 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return new StartFailed({ name: this.name, node: this.node, detail })
   }
 
-  /** Takes messages from now on, the waiting ones first. */
+  /** It has been asked to end: it does so before it is moved anywhere. */
+  get isEnding(): boolean {
+    return this.stopsAfter
+  }
+
+  /** Takes messages from now on, the waiting ones first. One that starts again serves when it is done with that. */
   serve(epoch: number): void {
+    if (this.status === "restarting" || this.status === "waking") this.epoch = epoch
+    else this.#begin(epoch)
+  }
+
+  #begin(epoch: number): void {
     if (this.status === "closed") return
     this.epoch = epoch
     this.preparedFrom = undefined
@@ -232,8 +245,15 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   // ---- timers
 
   setTimer(timer: Timer): void {
-    if (this.#owner.timersBeside(this, timer.id) >= MAX_TIMERS) {
+    const others = this.#owner.timersBeside(this, timer.id)
+    if (others.length >= MAX_TIMERS) {
       throw new InvalidInput({ what: "timer", detail: `"${this.name}" has ${MAX_TIMERS} already` })
+    }
+    const bytes = others.reduce((sum, { payload }) => sum + weigh(payload), weigh(timer.payload))
+    if (bytes > MAX_TIMER_BYTES) {
+      const detail =
+        `the payloads of "${this.name}" take ${bytes} bytes; ${MAX_TIMER_BYTES} are allowed for all together`
+      throw new InvalidInput({ what: "timer", detail })
     }
     this.#owner.change(this, { _tag: "SetTimer", timer })
   }
@@ -282,6 +302,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** From its args; or from a state that it has kept. */
   #startAgain(reason: RestartReason, detail: string, kept?: { readonly state: unknown }): void {
     this.status = "restarting"
+    this.forgetEnds()
     this.#owner.serves(this, false)
     this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail, kept))
   }
@@ -299,7 +320,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         this.epoch = epoch
         const exit = yield* Effect.exit(this.start(kept))
         if (this.status !== "restarting") return yield* this.#closeResources("Superseded")
-        if (exit._tag === "Success") return this.serve(epoch)
+        if (exit._tag === "Success") return this.#begin(this.epoch)
         why = describe(exit)
         this.#owner.crashed(this, why)
       }
@@ -339,7 +360,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       if (closing !== undefined) yield* closedInTime(closing, this.options.shutdownTimeoutMs)
       const exit = yield* Effect.exit(this.start(state))
       if (this.status !== "waking") return yield* this.#closeResources("Superseded")
-      if (exit._tag === "Success") return this.serve(this.epoch)
+      if (exit._tag === "Success") return this.#begin(this.epoch)
       const detail = describe(exit)
       this.#owner.crashed(this, detail)
       this.#startAgain("Crashed", detail, state)
@@ -360,8 +381,11 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     })
   }
 
-  /** Stops for good: interrupts what runs, answers what waits, closes the scope. Safe to call again. */
-  close(reason: StopReason): Effect.Effect<void> {
+  /**
+   * Stops for good: interrupts what runs, answers what waits, closes the scope. Safe to call again. Done when that is,
+   * or when the process's own limit or the given one is over.
+   */
+  close(reason: StopReason, limitMs = Infinity): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
@@ -369,7 +393,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       this.#starting?.interruptUnsafe()
       const interrupted = this.#interruptHandler()
       for (const envelope of this.takeWaiting()) envelope.answer(callError(this, "Stopped", reason))
-      return Effect.andThen(interrupted, this.#closeResources(reason))
+      return Effect.andThen(interrupted, this.#closeResources(reason, limitMs))
     })
   }
 
@@ -382,21 +406,25 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return Effect.timeoutOrElse(Effect.asVoid(Fiber.awaitAll(fibers)), { duration: wait, orElse: () => Effect.void })
   }
 
-  #closeResources(reason: StopReason): Effect.Effect<void> {
+  #closeResources(reason: StopReason, limitMs = Infinity): Effect.Effect<void> {
     return Effect.suspend(() => {
+      const { shutdownTimeoutMs } = this.options
+      const waitMs = Math.min(shutdownTimeoutMs, limitMs)
       const [scope, context] = [this.#scope, this.context]
       this.#scope = undefined
       this.context = undefined
       this.#streams?.end(this.name, reason)
       this.#streams = undefined
-      if (scope === undefined || context === undefined) return Effect.void
-      const { shutdownTimeoutMs } = this.options
+      if (scope === undefined || context === undefined) {
+        // what it held may be on its way to its end already
+        return this.#closing === undefined ? Effect.void : closedInTime(this.#closing, waitMs)
+      }
       const stop = shutdownTimeoutMs === 0 ? undefined : this.type.implementation?.stop
       const hook = stop === undefined
         ? Effect.void
         : Effect.provideContext(Effect.suspend(() => stop(reason, this)), context)
       const closed = this.#closing = Deferred.makeUnsafe<void>()
-      return closeInTime(context, Effect.andThen(this.#stopRun(), hook), scope, shutdownTimeoutMs, closed)
+      return closeInTime(context, Effect.andThen(this.#stopRun(), hook), scope, waitMs, closed)
     })
   }
 }

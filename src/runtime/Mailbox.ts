@@ -45,12 +45,18 @@ const MAX_CHAIN = 32
 /** Of a message that no process waits for. */
 export const NO_CHAIN: ReadonlyArray<string> = []
 let depth = 0
+let lastRun = 0
 
 export const callError = (
   process: { readonly name: string },
   reason: CallError["reason"],
   detail: string
 ): Exit.Exit<never, CallError> => Exit.fail(new CallError({ name: process.name, reason, detail }))
+
+interface Nested {
+  readonly run: number
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
 
 export abstract class Mailbox {
   status: Status = "starting"
@@ -62,10 +68,14 @@ export abstract class Mailbox {
   /** Its own code has asked it to end. */
   protected stopsAfter = false
   #current: Envelope | undefined
+  /** Numbers the messages that it has handled: the chain of a call names the one that made it. */
+  #run = 0
+  /** Calls that its handlers wait for. */
+  #outgoing = 0
   /** The handler's, from its first step on. */
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Messages that run while their own chain waits here. */
-  #nested: Map<Envelope, Fiber.Fiber<unknown, unknown>> | undefined
+  #nested: Map<Envelope, Nested> | undefined
   #queue: Array<Envelope> | undefined
   #crashAfter: string | undefined
   #whenIdle: (() => void) | undefined
@@ -84,11 +94,24 @@ export abstract class Mailbox {
    * call its own process, for nobody waits in a circle.
    */
   chainOn(fiber: Fiber.Fiber<unknown, unknown>): ReadonlyArray<string> | undefined {
-    let envelope = this.#fiber === fiber ? this.#current : undefined
-    if (envelope === undefined && this.#nested !== undefined) {
-      for (const [nested, own] of this.#nested) if (own === fiber) envelope = nested
+    if (this.#fiber === fiber && this.#current !== undefined) return this.#chain(this.#current, this.#run)
+    if (this.#nested === undefined) return undefined
+    for (const [envelope, nested] of this.#nested) {
+      if (nested.fiber === fiber) return this.#chain(envelope, nested.run)
     }
-    return envelope === undefined ? undefined : [...envelope.chain.slice(1 - MAX_CHAIN), this.key]
+    return undefined
+  }
+
+  #chain({ chain }: Envelope, run: number): ReadonlyArray<string> {
+    return [...chain.slice(1 - MAX_CHAIN), `${this.key}\n${run}`]
+  }
+
+  /** A call that one of its handlers waits for: while there is one, a call that comes back from it is a circle. */
+  calling<A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.#outgoing++
+      return Effect.ensuring(call, Effect.sync(() => void this.#outgoing--))
+    })
   }
 
   get waiting(): number {
@@ -100,15 +123,21 @@ export abstract class Mailbox {
     return this.#current === undefined && (this.#nested === undefined || this.#nested.size === 0)
   }
 
+  /** Nothing that was asked or went wrong before counts for the life that begins. */
+  protected forgetEnds(): void {
+    this.stopsAfter = false
+    this.#crashAfter = undefined
+  }
+
   /** Ends the process normally once the message at hand is answered. */
   protected stopSoon(): void {
     this.stopsAfter = true
-    if (this.#current === undefined) this.pump()
+    if (this.isFree) this.pump()
   }
 
   /** Hands a message to the process: handled at once when it is idle, else kept in order, else refused. */
   receive(envelope: Envelope): void {
-    if (this.status === "running" && this.#current === undefined) {
+    if (this.status === "running" && this.isFree) {
       if (depth < MAX_DEPTH) return this.#handle(envelope)
       this.#enqueue(envelope)
       queueMicrotask(() => this.pump())
@@ -135,7 +164,7 @@ export abstract class Mailbox {
 
   /** Does this process wait, directly or through others, for the one that calls it? */
   #isCircle({ chain, from }: Envelope): boolean {
-    if (chain.length > 0 && chain.includes(this.key)) return true
+    if (chain.length > 0 && this.#outgoing > 0 && this.#isIn(chain)) return true
     if (from === undefined) return false
     // two that began independently may come to wait for each other: seen where both are on this node
     let at = this.waitingFor
@@ -146,11 +175,19 @@ export abstract class Mailbox {
     return false
   }
 
+  /** Is one of the messages at hand what the chain came from? One that was handled before waits for nothing. */
+  #isIn(chain: ReadonlyArray<string>): boolean {
+    const { key } = this
+    if (this.#current !== undefined && chain.includes(`${key}\n${this.#run}`)) return true
+    for (const { run } of this.#nested?.values() ?? []) if (chain.includes(`${key}\n${run}`)) return true
+    return false
+  }
+
   /** The sender no longer waits: a waiting message is dropped, the one at hand interrupted. */
   cancel(envelope: Envelope): void {
     if (this.#current === envelope) return this.#fiber?.interruptUnsafe()
     const nested = this.#nested?.get(envelope)
-    if (nested !== undefined) return nested.interruptUnsafe()
+    if (nested !== undefined) return nested.fiber.interruptUnsafe()
     const at = this.#queue?.indexOf(envelope) ?? -1
     if (at < 0) return
     this.#queue!.splice(at, 1)
@@ -159,6 +196,7 @@ export abstract class Mailbox {
 
   #handle(envelope: Envelope): void {
     this.#current = envelope
+    this.#run = ++lastRun
     this.touch()
     depth++
     try {
@@ -194,7 +232,7 @@ export abstract class Mailbox {
     try {
       const effect = Effect.suspend(() => this.invoke(envelope))
       const fiber = Effect.runForkWith(this.context!)(Effect.withFiber((own) => {
-        nested.set(envelope, own)
+        nested.set(envelope, { run: ++lastRun, fiber: own })
         return effect
       }))
       const exit = fiber.pollUnsafe()
@@ -217,6 +255,7 @@ export abstract class Mailbox {
       }
     }
     if (this.isFree) this.#whenIdle?.()
+    this.pump()
   }
 
   /** An answer runs its caller, whose end may be the answer to the next: that unwinds no deeper than calls wind up. */
@@ -261,7 +300,7 @@ export abstract class Mailbox {
   }
 
   protected pump(): void {
-    while (this.status === "running" && this.#current === undefined) {
+    while (this.status === "running" && this.isFree) {
       if (this.stopsAfter) return this.stopped()
       if (this.#queue === undefined || this.#queue.length === 0) return
       if (depth >= MAX_DEPTH) return queueMicrotask(() => this.pump())
@@ -293,7 +332,7 @@ export abstract class Mailbox {
 
   /** The fibers of handlers under way. */
   protected handlers(): Array<Fiber.Fiber<unknown, unknown>> {
-    const fibers = [...this.#nested?.values() ?? []]
+    const fibers = Array.from(this.#nested?.values() ?? [], ({ fiber }) => fiber)
     if (this.#fiber !== undefined) fibers.push(this.#fiber)
     return fibers
   }

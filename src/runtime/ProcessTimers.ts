@@ -1,13 +1,10 @@
 /** What a process's own code sets timers with. */
 import { DateTime, Duration, Effect } from "effect"
-import type { Timer } from "../protocol/extras.ts"
+import { SHORTEST_PERIOD_MS, type Timer } from "../protocol/extras.ts"
 import type { TimerOptions, Timers } from "../Process.ts"
 import { InvalidInput } from "../SwormError.ts"
 import { describe } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
-
-/** Below this a repeated timer would do nothing but keep its node busy. */
-const SHORTEST_PERIOD_MS = 10
 
 type When = (nowMs: number) => { readonly atMs: number; readonly everyMs: number | undefined }
 

@@ -69,7 +69,7 @@ export class Receiver {
       case CALL:
         return this.#called(caller, frame)
       case REPLY:
-        return mine.onReply(asCount(frame[1]), readReply(asCount(frame[2]), frame[3]))
+        return mine.onReply(nodeOf(caller), asCount(frame[1]), readReply(asCount(frame[2]), frame[3]))
       case CANCEL:
         return this.cancel(caller, asCount(frame[1]))
       case CAST:
@@ -199,7 +199,7 @@ export class Receiver {
 
   #reply(caller: SectionId, seq: number, kind: number, value: unknown): void {
     const { caller: own, node, transport } = this.#parts
-    if (caller === node.section) return own.onReply(seq, readReply(kind, value))
+    if (caller === node.section) return own.onReply(node.id, seq, readReply(kind, value))
     const to = nodeOf(caller)
     if (!transport.send(to, Channel.call, encodeReply(seq, kind, value), "user")) {
       // a reply that can't leave (too large, say) is no reason to keep the caller waiting

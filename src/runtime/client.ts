@@ -172,7 +172,9 @@ export const makeClient = (parts: ClientParts): Erased => {
     )
   }
 
-  const isNobody = (error: unknown): boolean => error instanceof CallError && error.reason === "NotRegistered"
+  /** Of this name: the handler may have failed with the same of another, and has run then. */
+  const isNobody = (name: string) => (error: unknown): boolean =>
+    error instanceof CallError && error.reason === "NotRegistered" && error.name === name
 
   const ensure = (
     type: Process.Any,
@@ -191,7 +193,7 @@ export const makeClient = (parts: ClientParts): Erased => {
         const once = call(message, name, payload, options)
         const again = Effect.andThen(started, once)
         const orStart = (attempt: Effect.Effect<unknown, unknown>): Effect.Effect<unknown, unknown> =>
-          Effect.catchIf(attempt, isNobody, () => again)
+          Effect.catchIf(attempt, isNobody(name), () => again)
         return orStart(orStart(once))
       }
     })

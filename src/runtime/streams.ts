@@ -7,13 +7,14 @@ import { Cause, Effect, Exit, Fiber, Latch, Stream } from "effect"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { CallError } from "../SwormError.ts"
-import { CANCEL, CHUNK, END, MORE } from "./callFrames.ts"
+import { CALL_ERROR, CANCEL, CHUNK, END, MORE } from "./callFrames.ts"
 import { describe, type Message } from "./Hosted.ts"
 
 /** Chunks under way or waiting for the reader, at most. */
 const WINDOW = 16
 const CHUNK_BYTES = 32 * 1024
 const RESEND_MS = 500
+const ASK_MS = 3000
 
 type Send = (to: SectionId, frame: ReadonlyArray<unknown>) => void
 
@@ -29,6 +30,7 @@ interface Outbound {
   resendAtMs: number
   readonly room: Latch.Latch
   fiber: Fiber.Fiber<unknown, unknown> | undefined
+  isCancelled: boolean
 }
 
 export class OutboundStreams {
@@ -63,14 +65,17 @@ export class OutboundStreams {
       taken: 0,
       resendAtMs: Infinity,
       room: Latch.makeUnsafe(true),
-      fiber: undefined
+      fiber: undefined,
+      isCancelled: false
     }
     this.#streams.set(`${caller}:${seq}`, out)
     const run = Stream.runForEachArray(stream, (items) => this.#sendAll(out, message, items))
     out.fiber = Effect.runFork(run)
     out.fiber.addObserver((exit) => {
+      if (out.isCancelled) return
       const interrupted = exit._tag === "Failure" && Cause.hasInterruptsOnly(exit.cause)
-      if (!interrupted) this.#transmit(out, (index) => [END, seq, index, ...encodeEnd(exit)])
+      const end = interrupted ? [CALL_ERROR, ["Stopped", "the stream was interrupted"]] : encodeEnd(exit)
+      this.#transmit(out, (index) => [END, seq, index, ...end])
     })
   }
 
@@ -131,7 +136,9 @@ export class OutboundStreams {
     const key = `${caller}:${seq}`
     const out = this.#streams.get(key)
     this.#streams.delete(key)
-    out?.fiber?.interruptUnsafe()
+    if (out === undefined) return
+    out.isCancelled = true
+    out.fiber?.interruptUnsafe()
   }
 
   /** A node is gone, and all that it was reading. */
@@ -189,6 +196,12 @@ export class InboundStreams {
     })
   }
 
+  /** It begins there, whenever its first element comes. */
+  begun(seq: number, holder: string): void {
+    const inbound = this.#streams.get(seq)
+    if (inbound !== undefined) inbound.holder ??= holder
+  }
+
   /** Nobody reads it any more; its holder is told, unless it has ended. `tell` sends a cancel. */
   close(seq: number, tell: (holder: string) => void): void {
     const inbound = this.#streams.get(seq)
@@ -239,7 +252,16 @@ export class InboundStreams {
       const items = inbound?.chunks.shift()
       if (inbound === undefined) return Cause.done()
       if (items === undefined) {
-        if (inbound.end === undefined) return waiting(inbound)
+        if (inbound.end === undefined) {
+          // said again now and then: a holder that has no such stream any more answers that it has ended
+          const ask = Effect.sync(() => {
+            if (inbound.holder !== undefined) {
+              this.#send(inbound.holder, [MORE, seq, inbound.received, inbound.taken])
+            }
+            return []
+          })
+          return Effect.timeoutOrElse(waiting(inbound), { duration: ASK_MS, orElse: () => ask })
+        }
         return inbound.end._tag === "Success" ? Cause.done() : Effect.failCause(inbound.end.cause)
       }
       inbound.taken++
