@@ -57,7 +57,7 @@ export interface Placement {
   /** What it picks depends on when and where it is asked. Default `false`. */
   readonly isSticky?: boolean | undefined
   /** For a sticky placement: a node with more processes gives the rest away to nodes that join. Default: none. */
-  readonly limit?: ((candidates: ReadonlyArray<Candidate>) => number) | undefined
+  readonly limit?: ((candidate: Candidate, candidates: ReadonlyArray<Candidate>) => number) | undefined
   /** With fewer candidates nothing of the sworm runs. Default 0. */
   readonly quorum?: number | undefined
 }
@@ -89,11 +89,18 @@ const best = (
   return winner
 }
 
-/** The weight of a node: its label `weight`, a number above or equal to 0; 1 without one. */
+const MAX_WEIGHT = 1e9
+/** Of one node on a ring, however heavy it is. */
+const MAX_POINTS = 100_000
+
+/** The weight of a node: its label `weight`, a number from 0 to 1e9; 1 without one. */
 const labelledWeight = ({ labels }: Candidate): number => {
-  const weight = Number(labels["weight"] ?? 1)
-  return weight >= 0 ? weight : 1
+  const label = labels["weight"]?.trim() ?? ""
+  const weight = label === "" ? 1 : Number(label)
+  return weight >= 0 ? Math.min(weight, MAX_WEIGHT) : 1
 }
+
+const hasWeight = (_: string, candidate: Candidate): boolean => labelledWeight(candidate) > 0
 
 /**
  * Rendezvous hashing by weight: a node has names in proportion to its weight, by default its label `weight`. Weight 0
@@ -108,7 +115,8 @@ export const weighted = (
     const hash = hash32(key)
     const able = candidates.filter((candidate) => weightOf(candidate) > 0)
     return best(able, (candidate) => weightedScore(hash, candidate.hash, weightOf(candidate)))
-  }
+  },
+  allows: (_, candidate) => weightOf(candidate) > 0
 })
 
 interface Ring {
@@ -119,7 +127,7 @@ interface Ring {
 const makeRing = (candidates: ReadonlyArray<Candidate>, points: number): Ring => {
   const all: Array<readonly [point: number, owner: Candidate]> = []
   for (const candidate of candidates) {
-    const count = Math.ceil(points * labelledWeight(candidate))
+    const count = Math.min(MAX_POINTS, Math.ceil(points * labelledWeight(candidate)))
     for (let i = 0; i < count; i++) all.push([pointHash(candidate.hash, i), candidate])
   }
   all.sort((a, b) => a[0] - b[0] || compareText(a[1].id, b[1].id))
@@ -131,10 +139,14 @@ const makeRing = (candidates: ReadonlyArray<Candidate>, points: number): Ring =>
  * label `weight`. Rendezvous hashing is more even and needs no ring; this is here for who wants what they had.
  */
 export const ring = ({ points = 128 }: { readonly points?: number } = {}): Placement => {
+  if (!Number.isSafeInteger(points) || points < 1 || points > 10_000) {
+    throw new RangeError(`Placement.ring: ${String(points)} points: give an integer from 1 to 10,000`)
+  }
   // a backend passes one array for as long as its members stay the same: the ring is made once for each
   const rings = new WeakMap<ReadonlyArray<Candidate>, Ring>()
   return {
     name: `ring/${points}/${HASH_ID}`,
+    allows: hasWeight,
     pick: (key, candidates) => {
       let made = rings.get(candidates)
       if (made === undefined) rings.set(candidates, made = makeRing(candidates, points))
@@ -161,14 +173,17 @@ const total = (candidates: ReadonlyArray<Candidate>): number => candidates.reduc
  * that has less than `1 + epsilon` times the average. Default 0.25: lower is more even, and moves more.
  */
 export const boundedLoads = ({ epsilon = 0.25 }: { readonly epsilon?: number } = {}): Placement => {
-  const limit = (candidates: ReadonlyArray<Candidate>): number =>
+  if (!(epsilon >= 0)) {
+    throw new RangeError(`Placement.boundedLoads: an epsilon of ${String(epsilon)}: give a number of at least 0`)
+  }
+  const limit = (_: unknown, candidates: ReadonlyArray<Candidate>): number =>
     Math.ceil((1 + epsilon) * (total(candidates) + 1) / Math.max(1, candidates.length))
   return {
     name: `bounded-loads/${epsilon}/${HASH_ID}`,
     isSticky: true,
     limit,
     pick: (key, candidates) => {
-      const capacity = limit(candidates)
+      const capacity = limit(undefined, candidates)
       return pickByScore(hash32(key), candidates.filter(({ load }) => load < capacity))
     }
   }
@@ -181,10 +196,12 @@ export const boundedLoads = ({ epsilon = 0.25 }: { readonly epsilon?: number } =
 export const leastLoaded: Placement = {
   name: `least-loaded/${HASH_ID}`,
   isSticky: true,
-  limit: (candidates) => {
-    const average = Math.ceil(total(candidates) / Math.max(1, candidates.length))
-    return average + Math.max(1, Math.ceil(average / 10))
+  limit: (candidate, candidates) => {
+    const weights = candidates.reduce((sum, one) => sum + labelledWeight(one), 0)
+    const share = Math.ceil(total(candidates) * labelledWeight(candidate) / Math.max(weights, Number.MIN_VALUE))
+    return share + Math.max(1, Math.ceil(share / 10))
   },
+  allows: hasWeight,
   pick: (key, candidates) => {
     const hash = hash32(key)
     const able = candidates.filter((candidate) => labelledWeight(candidate) > 0)
@@ -204,28 +221,39 @@ export const random: Placement = {
       : candidates[Math.floor(context.random() * candidates.length)]
 }
 
+// ---- one over another
+
+// A quorum is of all that host the sworm, wherever it stands in a composition: those around it must not ask it again
+// of the few candidates that they leave.
+const ungated = new WeakMap<Placement, Placement["pick"]>()
+
+const pickOf = (placement: Placement): Placement["pick"] => ungated.get(placement) ?? placement.pick
+
+const isAllowed = ({ allows }: Placement, key: string, candidate: Candidate): boolean =>
+  allows?.(key, candidate) ?? true
+
+/** As `then`, but for what is given; its quorum is asked first. */
+const over = (then: Placement, change: Omit<Placement, "quorum">): Placement => {
+  const { quorum = 0 } = then
+  const { pick } = change
+  const gated: Placement["pick"] = (key, candidates, context) =>
+    candidates.length < quorum ? undefined : pick(key, candidates, context)
+  const placement = { ...then, ...change, name: `${change.name}/${then.name}`, pick: quorum === 0 ? pick : gated }
+  if (quorum > 0) ungated.set(placement, pick)
+  return placement
+}
+
 /** The node that registers the name, if it may have it; else as `then` says. */
-export const preferLocal = (then: Placement = rendezvous): Placement => ({
-  ...then,
-  name: `prefer-local/${then.name}`,
-  isSticky: true,
-  pick: (key, candidates, context) =>
-    candidates.find(({ id }) => id === context?.caller) ?? then.pick(key, candidates, context)
-})
+export const preferLocal = (then: Placement = rendezvous): Placement =>
+  over(then, {
+    name: "prefer-local",
+    isSticky: true,
+    pick: (key, candidates, context) =>
+      candidates.find((one) => one.id === context?.caller && isAllowed(then, key, one)) ??
+        pickOf(then)(key, candidates, context)
+  })
 
 // ---- who may have a name
-
-const over = (
-  name: string,
-  then: Placement,
-  pick: Placement["pick"],
-  allows: NonNullable<Placement["allows"]> = () => true
-): Placement => ({
-  ...then,
-  name: `${name}/${then.name}`,
-  pick,
-  allows: (key, candidate) => allows(key, candidate) && (then.allows?.(key, candidate) ?? true)
-})
 
 /** Only members that `allows` accepts, then as `then` says. Give a changed function a changed name. */
 export const where = (
@@ -233,20 +261,29 @@ export const where = (
   allows: (candidate: Candidate, key: string) => boolean,
   then: Placement = rendezvous
 ): Placement =>
-  over(
-    `where/${name}`,
-    then,
-    (key, candidates, context) => then.pick(key, candidates.filter((candidate) => allows(candidate, key)), context)
-  )
+  over(then, {
+    name: `where/${name}`,
+    pick: (key, candidates, context) =>
+      pickOf(then)(key, candidates.filter((candidate) => allows(candidate, key)), context),
+    allows: (key, candidate) => allows(candidate, key) && isAllowed(then, key, candidate)
+  })
 
 /** As `where`, for a choice that no name changes: made once for each set of candidates, so that rings are kept. */
 const only = (name: string, allows: (candidate: Candidate) => boolean, then: Placement): Placement => {
   const kept = new WeakMap<ReadonlyArray<Candidate>, ReadonlyArray<Candidate>>()
-  return over(name, then, (key, candidates, context) => {
-    let allowed = kept.get(candidates)
-    if (allowed === undefined) kept.set(candidates, allowed = candidates.filter(allows))
-    return then.pick(key, allowed, context)
-  }, (_, candidate) => allows(candidate))
+  const allowed = (candidates: ReadonlyArray<Candidate>): ReadonlyArray<Candidate> => {
+    let those = kept.get(candidates)
+    if (those === undefined) kept.set(candidates, those = candidates.filter(allows))
+    return those
+  }
+  const { limit } = then
+  return over(then, {
+    name,
+    pick: (key, candidates, context) => pickOf(then)(key, allowed(candidates), context),
+    allows: (key, candidate) => allows(candidate) && isAllowed(then, key, candidate),
+    // the average of those that share the names
+    limit: limit === undefined ? undefined : (candidate, candidates) => limit(candidate, allowed(candidates))
+  })
 }
 
 /** Labels that a node must have; several values mean any of them. */
@@ -301,17 +338,13 @@ export const deny = (patterns: ReadonlyArray<NodePattern>, then: Placement = ren
 /**
  * Nothing runs unless at least `size` members host the sworm: the smaller side of a split stops its processes, and
  * starts none. Counted against this number, never against who happens to be seen: give it more than half of all nodes.
+ * A side stops when it *notices* that it is too small; for so long, both sides may run a name.
  */
 export const quorum = (size: number, then: Placement = rendezvous): Placement => {
   if (!Number.isSafeInteger(size) || size < 1) {
     throw new RangeError(`Placement.quorum: ${String(size)} is not a number of nodes: give an integer of at least 1`)
   }
-  const picked = over(
-    `quorum/${size}`,
-    then,
-    (key, candidates, context) => candidates.length < size ? undefined : then.pick(key, candidates, context)
-  )
-  return { ...picked, quorum: size }
+  return over({ ...then, quorum: Math.max(size, then.quorum ?? 0) }, { name: `quorum/${size}`, pick: pickOf(then) })
 }
 
 // ---- names among each other
@@ -328,35 +361,40 @@ export interface SpreadOptions {
  * names than nodes or values they go round. Within a value of the label, `then` picks.
  */
 export const spread = ({ across, of }: SpreadOptions, then: Placement = rendezvous): Placement =>
-  over(`spread/${across ?? "node"}`, then, (name, candidates, context) => {
-    const { index, key } = of(name)
-    const valueOf = (candidate: Candidate): string =>
-      across === undefined ? candidate.id : candidate.labels[across] ?? ""
-    const values = [...new Set(candidates.map(valueOf))]
-    const hash = hash32(key)
-    // by rendezvous score, so that a value that comes or goes changes the order of no other two
-    const ordered = values.map((value) => ({ value, score: score(hash, hash32(value)) }))
-      .sort((a, b) => b.score - a.score || compareText(a.value, b.value))
-    const chosen = ordered[Math.abs(Math.trunc(index)) % Math.max(1, ordered.length)]
-    return then.pick(name, candidates.filter((candidate) => valueOf(candidate) === chosen?.value), context)
+  over(then, {
+    name: `spread/${across ?? "node"}`,
+    pick: (name, candidates, context) => {
+      const { index, key } = of(name)
+      const valueOf = (candidate: Candidate): string =>
+        across === undefined ? candidate.id : candidate.labels[across] ?? ""
+      const able = candidates.filter((one) => isAllowed(then, name, one))
+      const values = [...new Set(able.map(valueOf))]
+      const hash = hash32(key)
+      // by rendezvous score, so that a value that comes or goes changes the order of no other two
+      const ordered = values.map((value) => ({ value, score: score(hash, hash32(value)) }))
+        .sort((a, b) => b.score - a.score || compareText(a.value, b.value))
+      const at = Number.isFinite(index) ? Math.abs(Math.trunc(index)) : 0
+      const chosen = ordered[at % Math.max(1, ordered.length)]
+      return pickOf(then)(name, able.filter((candidate) => valueOf(candidate) === chosen?.value), context)
+    }
   })
 
 /**
  * Names that belong on one node, whatever hashing says: `nodeOf` answers its id, or `undefined` for a name that goes
  * where `then` says. While its node is away a pinned name waits for it.
  */
-export const pin = (nodeOf: (name: string) => string | undefined, then: Placement = rendezvous): Placement => ({
-  ...then,
-  name: `pin/${then.name}`,
-  pick: (name, candidates, context) => {
-    const id = nodeOf(name)
-    return id === undefined ? then.pick(name, candidates, context) : candidates.find((one) => one.id === id)
-  },
-  allows: (name, candidate) => {
-    const id = nodeOf(name)
-    return id === undefined ? then.allows?.(name, candidate) ?? true : candidate.id === id
-  }
-})
+export const pin = (nodeOf: (name: string) => string | undefined, then: Placement = rendezvous): Placement =>
+  over(then, {
+    name: "pin",
+    pick: (name, candidates, context) => {
+      const id = nodeOf(name)
+      return id === undefined ? pickOf(then)(name, candidates, context) : candidates.find((one) => one.id === id)
+    },
+    allows: (name, candidate) => {
+      const id = nodeOf(name)
+      return id === undefined ? isAllowed(then, name, candidate) : candidate.id === id
+    }
+  })
 
 /** Your own function. `name` tells strategies apart: give a changed function a changed name. */
 export const make = (

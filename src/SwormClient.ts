@@ -102,7 +102,7 @@ export interface SwormClient<in out P extends Process.Any, in out Key = string, 
   readonly select: (
     query?: Query<Metadata | undefined>
   ) => Effect.Effect<ReadonlyArray<Entry<Metadata | undefined>>>
-  /** Every name of a process, first the one that it was registered under; none when it is gone. */
+  /** Every name of the process that has the ref's name, first the one that it was registered under. */
   readonly keys: (ref: ProcessRef) => Effect.Effect<ReadonlyArray<string>>
   /** The key that a ref's name stands for. */
   readonly keyOf: (ref: Pick<ProcessRef, "name">) => Effect.Effect<Key, InvalidInput>

@@ -11,9 +11,9 @@ import { settleAliases } from "./aliases.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Slot } from "./slot.ts"
 import type { Mover } from "./mover.ts"
+import { startMillis } from "./registrar.ts"
 import { Method } from "./requests.ts"
 
-const START_TIMEOUT_MS = 35_000
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
 
@@ -200,7 +200,7 @@ export class Caretaker {
         const target = this.#core.target(hosted, name, type, node.id, refused)?.id
         if (target === node.id) return this.#takeOverHere(slot, decision)
         if (target === undefined) return Effect.sync(() => this.#later(slot))
-        return requests.ask(target, Method.takeOver, [sworm, name], START_TIMEOUT_MS).pipe(
+        return requests.ask(target, Method.takeOver, [sworm, name], startMillis(decision.from.spec)).pipe(
           Effect.orElseSucceed(() => false),
           Effect.flatMap((isTaken) => isTaken === true ? this.#arrived(slot) : attempt([...refused, target]))
         )

@@ -224,7 +224,7 @@ export class Core {
 
   /** How many processes of a sworm a node has, those included that are just being given to it. */
   load(sworm: string, section: SectionId): number {
-    return this.parts.directory.count(sworm, section) + (this.#starting.get(keyOf(sworm, section)) ?? 0)
+    return this.parts.directory.load(sworm, section) + (this.#starting.get(keyOf(sworm, section)) ?? 0)
   }
 
   /** Who serialises registrations of a name, in a given view. */

@@ -21,6 +21,8 @@ class SwormNames {
   readonly groups = new Map<string, Set<string>>()
   /** How many names each section has. */
   readonly counts = new Map<SectionId, number>()
+  /** How many of these are processes: what was registered by hand is nobody's load. */
+  readonly loads = new Map<SectionId, number>()
   readonly offers = new Map<SectionId, Offer>()
   /** Raised whenever a node begins or ends to host it. */
   generation = 0
@@ -110,7 +112,7 @@ export class Directory {
     const aliasesBefore = aliasesOf(slot)
     slot.set(section, entry)
     const after = slot.top
-    if (before?.section !== after?.section) this.#recount(sworm, before?.section, after?.section)
+    if (before?.section !== after?.section) recount(sworm, before, after)
     reindex(sworm.groups, before?.claim.groups ?? NO_NAMES, after?.claim.groups ?? NO_NAMES, name)
     reindex(sworm.aliases, aliasesBefore, aliasesOf(slot), slot)
     if (slot.entries.length === 0) sworm.slots.delete(name)
@@ -118,15 +120,6 @@ export class Directory {
     this.watches.changed(slot, before)
     this.history.note(slot, before, after)
     this.#options.onName(slot)
-  }
-
-  #recount({ counts }: SwormNames, before: SectionId | undefined, after: SectionId | undefined): void {
-    if (before !== undefined) {
-      const count = (counts.get(before) ?? 0) - 1
-      if (count > 0) counts.set(before, count)
-      else counts.delete(before)
-    }
-    if (after !== undefined) counts.set(after, (counts.get(after) ?? 0) + 1)
   }
 
   #tell(slot: Slot, before: ProcessRef | undefined): void {
@@ -193,7 +186,8 @@ export class Directory {
     const slot = this.resolve(sworm, name)
     const top = slot?.top
     if (top === undefined || this.#options.isGone(top.section)) return undefined
-    return { name: slot!.name, section: top.section, epoch: top.claim.epoch, continuity: top.claim.continuity }
+    const { continuity, epoch, mode } = top.claim
+    return { name: slot!.name, section: top.section, epoch, continuity, isAdopted: mode === "adopted" }
   }
 
   entry(sworm: string, name: string): Entry | undefined {
@@ -229,9 +223,13 @@ export class Directory {
     return [...this.#sworms.get(sworm)?.groups.keys() ?? []].sort(compareText)
   }
 
-  /** How many names a section has. */
-  count(sworm: string, section: SectionId): number {
-    return this.#sworms.get(sworm)?.counts.get(section) ?? 0
+  /** How many processes a section has. */
+  load(sworm: string, section: SectionId): number {
+    return this.#sworms.get(sworm)?.loads.get(section) ?? 0
+  }
+
+  loads(sworm: string): Iterable<readonly [SectionId, number]> {
+    return this.#sworms.get(sworm)?.loads ?? []
   }
 
   counts(sworm: string): Iterable<readonly [SectionId, number]> {
@@ -270,6 +268,20 @@ export class Directory {
         if (watchers.size === 0 && this.#watchers.get(key) === watchers) this.#watchers.delete(key)
       })
     })
+  }
+}
+
+const change = (counts: Map<SectionId, number>, section: SectionId, by: number): void => {
+  const count = (counts.get(section) ?? 0) + by
+  if (count > 0) counts.set(section, count)
+  else counts.delete(section)
+}
+
+const recount = ({ counts, loads }: SwormNames, before: Held | undefined, after: Held | undefined): void => {
+  for (const [held, by] of [[before, -1], [after, 1]] as const) {
+    if (held === undefined) continue
+    change(counts, held.section, by)
+    if (held.claim.mode !== "adopted") change(loads, held.section, by)
   }
 }
 

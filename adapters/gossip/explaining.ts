@@ -110,7 +110,7 @@ const placeBy = (
   if (candidates.length < (placement.quorum ?? 0)) return undefined
   const here = candidates.find(({ id }) => id === from)
   if (placement.isSticky === true && here !== undefined && (placement.allows?.(name, here) ?? true)) {
-    return here.load <= (placement.limit?.(candidates) ?? Infinity) ? here : placement.pick(name, candidates)
+    return here.load <= (placement.limit?.(here, candidates) ?? Infinity) ? here : placement.pick(name, candidates)
   }
   return placement.pick(name, candidates)
 }

@@ -131,7 +131,7 @@ export class Mover {
   #ask(process: LocalProcess): Effect.Effect<HandoffAnswer<unknown>> {
     const ask = process.type.implementation?.beginHandoff
     if (ask !== undefined) return ask(process)
-    return process.type.hasState && process.type.options.handoff
+    return process.type.hasState && process.options.handoff
       ? Effect.map(Ref.get(process.state), (state) => ({ _tag: "Resume", state }))
       : Effect.succeed({ _tag: "Restart" })
   }

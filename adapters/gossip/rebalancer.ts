@@ -71,7 +71,8 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   const excess = (): Array<LocalProcess> =>
     [...processes.sworms()].flatMap((hosted) => {
       const candidates = core.candidates(hosted.id)
-      const limit = hosted.placement.limit?.(candidates) ?? Infinity
+      const here = candidates.find(({ id }) => id === node.id)
+      const limit = here === undefined ? Infinity : hosted.placement.limit?.(here, candidates) ?? Infinity
       const count = candidates.length > 1 ? processes.count(hosted.id) - limit : 0
       return count > 0 ? [...processes.of(hosted.id)].filter(mayMove).slice(-count) : []
     })
@@ -137,7 +138,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
         const lost = left.filter((process) => !core.staying.has(process))
         return lost.length === 0 || core.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
           Effect.logWarning(
-            `${lost.length} processes could not be handed over in time: they start from their args elsewhere`
+            `${lost.length} processes could not be handed over: they start from their args where they are wanted`
           ),
           close
         )

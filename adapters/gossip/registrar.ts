@@ -58,8 +58,17 @@ interface Registered {
 
 type Outcome = Exit.Exit<Registered, RegisterError>
 
-const REGISTER_TIMEOUT_MS = 40_000
-const START_TIMEOUT_MS = 35_000
+/** What `init` has by default, and what a registration needs besides: to ask its way there and back, and to be stored. */
+const START_TIMEOUT_MS = 30_000
+const MARGIN_MS = 5000
+
+export const startMillis = (spec: Spec | undefined): number =>
+  Math.min(MAX_WAIT_MS, Math.max(START_TIMEOUT_MS, spec?.options?.startTimeoutMs ?? 0) + MARGIN_MS)
+
+const registerMillis = (spec: Spec | undefined): number => startMillis(spec) + MARGIN_MS
+
+/** Timers have none above it. */
+const MAX_WAIT_MS = 0x7fff0000
 
 export class Registrar {
   readonly #core: Core
@@ -87,7 +96,7 @@ export class Registrar {
     if (invalid !== undefined) return Effect.fail(invalid)
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
-    return retrying(operation, REGISTER_TIMEOUT_MS, () => this.#attempt(reg, registration)).pipe(
+    return retrying(operation, registerMillis(registration.spec), () => this.#attempt(reg, registration)).pipe(
       Effect.flatMap((made) =>
         Effect.as(kept(this.#core, made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
       )
@@ -104,7 +113,7 @@ export class Registrar {
     const plainSpec = spec === undefined ? null : encodeSpec(spec)
     const what = [sworm, name, plainSpec, metadata ?? null, leaseMs ?? null, aliasOf ?? null]
     const body = [view, reg, what, node.section, this.#seen(sworm, name)]
-    return requests.ask(registrar, Method.register, body, REGISTER_TIMEOUT_MS).pipe(
+    return requests.ask(registrar, Method.register, body, registerMillis(spec)).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
       Effect.catchTag("NoAnswer", () => again)
     )

@@ -7,7 +7,7 @@ import type { Location } from "../../src/Dispatch.ts"
 import { type EndReason, union } from "../../src/protocol/claims.ts"
 import type { Change } from "../../src/protocol/extras.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
-import { asArray, asCount, asText, asTexts, decodeChange, encodeChange } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asFlag, asText, asTexts, decodeChange, encodeChange } from "../../src/protocol/wire.ts"
 import type { Lookup } from "../../src/Registry.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type InvalidInput, NotOwner, NotRegistered, type ProcessRef, type Unavailable } from "../../src/SwormError.ts"
@@ -74,12 +74,13 @@ export class Registrations {
     return requests.ask(registrar, Method.locate, [sworm, name], ASK_TIMEOUT_MS).pipe(
       Effect.map((reply): Location | "moving" | undefined => {
         if (reply === null || reply === "moving") return reply ?? undefined
-        const [primary, section, epoch, continuity] = asArray(reply, 4)
+        const [primary, section, epoch, continuity, isAdopted] = asArray(reply, 5)
         return {
           name: asText(primary),
           section: asText(section),
           epoch: asCount(epoch),
-          continuity: asCount(continuity)
+          continuity: asCount(continuity),
+          isAdopted: asFlag(isAdopted)
         }
       }),
       Effect.catchTag("NoAnswer", () => Effect.succeed("moving" as const))
@@ -90,7 +91,7 @@ export class Registrations {
     const [sworm, name] = asTexts(body)
     const { directory } = this.#core.parts
     const at = directory.find(sworm!, name!)
-    if (at !== undefined) return Effect.succeed([at.name, at.section, at.epoch, at.continuity])
+    if (at !== undefined) return Effect.succeed([at.name, at.section, at.epoch, at.continuity, at.isAdopted])
     return Effect.succeed(directory.isClaimed(sworm!, name!) ? "moving" : null)
   }
 

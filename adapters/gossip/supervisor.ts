@@ -28,7 +28,7 @@ export const supervisorOf = (backend: Backend): Supervisor => {
     countChildren: (sworm) =>
       Effect.sync(() => {
         const counts = new Map<string, number>()
-        for (const [section, count] of directory.counts(sworm)) {
+        for (const [section, count] of directory.loads(sworm)) {
           const node = nodeOf(section)
           if (!directory.isGone(section)) counts.set(node, (counts.get(node) ?? 0) + count)
         }

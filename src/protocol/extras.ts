@@ -97,6 +97,7 @@ export const applyChange = (claim: Claim, change: Change): Claim => {
       return others.length === extras.timers.length ? claim : withExtras(claim, { timers: others })
     }
     case "Link":
+      if (change.link === undefined && extras.link === undefined) return claim
       return withExtras(claim, { link: change.link })
     case "Renew":
       return claim

@@ -20,6 +20,7 @@ import { InboundStreams } from "./streams.ts"
 
 /** What a caller knows may be out of date: it looks again after this long, news or no news. */
 const RETRY_MS = 50
+const BY_HAND = "it was registered by hand: there is no process to take messages"
 /** Room for what a frame holds besides its payload. */
 const HEADER = 4096
 
@@ -239,6 +240,7 @@ export class Caller {
         return yield* Effect.fail(callError(name, "OutcomeUnknown", "its process was lost with the call under way"))
       }
       if (at === undefined) return yield* Effect.fail(callError(name, "NotRegistered"))
+      if (at !== "moving" && at.isAdopted) return yield* Effect.fail(callError(name, "NotRegistered", BY_HAND))
       const isHere = at !== "moving" && at.section === node.section
       if (at === "moving" || attempt === missed || (isHere && here === undefined)) {
         // what this node knows is not what is
@@ -371,7 +373,7 @@ export class Caller {
         return true
       }
       const at = known ?? (yield* directory.locate(sworm, name))
-      if (at === undefined) return false
+      if (at === undefined || (at !== "moving" && at.isAdopted)) return false
       if (at !== "moving" && at.section !== node.section) {
         return this.#send(nodeOf(at.section), [
           CAST,

@@ -10,6 +10,8 @@ export interface Location {
   readonly epoch: number
   /** Same as before: the process that was called lives on, and with it what it remembers of calls. */
   readonly continuity: number
+  /** Registered by hand: there is nobody to call. */
+  readonly isAdopted: boolean
 }
 
 /** What dispatch asks of the backend. */

@@ -19,6 +19,7 @@ export class TimerQueue {
   readonly #changed: Latch.Latch
   /** A binary heap, the next to fire first. */
   readonly #heap: Array<Armed> = []
+  #cleared = 0
   readonly #of = new Map<LocalProcess, Map<string, Armed>>()
 
   constructor(nowMs: () => number, changed: Latch.Latch) {
@@ -31,7 +32,7 @@ export class TimerQueue {
     if (timers === undefined) this.#of.set(process, timers = new Map())
     const before = timers.get(timer.id)
     if (before?.timer === timer) return
-    if (before !== undefined) before.isCleared = true
+    if (before !== undefined) this.#forget(before)
     const atMs = timer.everyMs === undefined ? timer.atMs : nextAt(timer.atMs, timer.everyMs, this.#nowMs())
     const armed = { process, timer, atMs, isCleared: false }
     timers.set(timer.id, armed)
@@ -45,10 +46,22 @@ export class TimerQueue {
     if (timers === undefined) return
     for (const [key, armed] of timers) {
       if (id !== undefined && key !== id) continue
-      armed.isCleared = true
+      this.#forget(armed)
       timers.delete(key)
     }
     if (timers.size === 0) this.#of.delete(process)
+  }
+
+  /** Forgotten ones are left in the heap; when they are most of it, it is made anew. */
+  #forget(armed: Armed): void {
+    if (armed.isCleared) return
+    armed.isCleared = true
+    this.#cleared++
+    if (this.#cleared < 64 || this.#cleared * 2 < this.#heap.length) return
+    const left = this.#heap.filter(({ isCleared }) => !isCleared)
+    this.#heap.length = 0
+    this.#cleared = 0
+    for (const one of left) this.#push(one)
   }
 
   get size(): number {
@@ -57,7 +70,10 @@ export class TimerQueue {
 
   /** When the next one fires, in ms; `Infinity` without any. */
   get nextMs(): number {
-    while (this.#heap[0]?.isCleared === true) this.#pop()
+    while (this.#heap[0]?.isCleared === true) {
+      this.#pop()
+      this.#cleared--
+    }
     return this.#heap[0]?.atMs ?? Infinity
   }
 

@@ -100,6 +100,8 @@ const messenger = ({ dispatch, sworm, types }: ClientParts) => {
   return { call, callTagged, cast, stream }
 }
 
+const USUAL_START_MS = 30_000
+
 type Methods = Record<string, (payload: unknown) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>>
 
 export const makeClient = (parts: ClientParts): Erased => {
@@ -127,6 +129,12 @@ export const makeClient = (parts: ClientParts): Erased => {
     throw new InvalidInput({ what: `args of "${type.name}"`, detail: describe(encoded) })
   }
 
+  /** Said to those who wait for a start, where it may take longer than they would wait. */
+  const longStart = (type: Process.Any): Process.ProcessOptions => {
+    const startTimeout = types.get(type.name)?.options.startTimeoutMs ?? 0
+    return startTimeout > USUAL_START_MS ? { startTimeout } : {}
+  }
+
   const register = (key: unknown, type: Process.Any, args: unknown, options: RegisterOptions = {}) =>
     checked(() =>
       supervisor.start({
@@ -135,7 +143,7 @@ export const makeClient = (parts: ClientParts): Erased => {
         type: type.name,
         args: encodeArgs(type, args),
         restart: options.restart ?? types.get(type.name)?.options.restart,
-        options: specOptions(options),
+        options: specOptions({ ...longStart(type), ...options }),
         lease: options.lease,
         metadata: metadata.encode(options.metadata)
       })

@@ -4,6 +4,7 @@
  * holds the stream up instead of filling memory.
  */
 import { Cause, Effect, Exit, Fiber, Latch, Stream } from "effect"
+import { msgpack } from "../protocol/codec.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { CallError } from "../SwormError.ts"
@@ -15,6 +16,8 @@ const WINDOW = 16
 const CHUNK_BYTES = 32 * 1024
 const RESEND_MS = 500
 const ASK_MS = 3000
+/** Room for what a frame holds besides its elements. */
+const FRAME_HEADER = 256
 
 type Send = (to: SectionId, frame: ReadonlyArray<unknown>) => void
 
@@ -38,10 +41,12 @@ export class OutboundStreams {
   readonly #send: Send
   readonly #nowMs: () => number
   readonly #maxBytes: number
+  readonly #frameBytes: number
 
   constructor(send: Send, nowMs: () => number, maxFrameBytes: number) {
     this.#send = send
     this.#nowMs = nowMs
+    this.#frameBytes = maxFrameBytes
     this.#maxBytes = Math.min(CHUNK_BYTES, maxFrameBytes >>> 2)
   }
 
@@ -85,10 +90,13 @@ export class OutboundStreams {
       let bytes = 0
       for (const item of items) {
         const encoded = message.success.encode(item)
-        if (encoded._tag === "Failure") {
-          return yield* Effect.fail(new CallError({ name: "", reason: "Encoding", detail: describe(encoded) }))
+        const size = encoded._tag === "Success" ? weigh(encoded.value) : 0
+        const wrong = encoded._tag === "Failure" ? describe(encoded) : this.#tooLarge(encoded.value, size)
+        if (wrong !== undefined || encoded._tag === "Failure") {
+          // what came before it is not lost
+          if (chunk.length > 0) yield* this.#sendChunk(out, chunk)
+          return yield* Effect.fail(new CallError({ name: "", reason: "Encoding", detail: wrong ?? "" }))
         }
-        const size = weigh(encoded.value)
         if (chunk.length > 0 && bytes + size > this.#maxBytes) {
           yield* this.#sendChunk(out, chunk)
           chunk = []
@@ -99,6 +107,14 @@ export class OutboundStreams {
       }
       if (chunk.length > 0) yield* this.#sendChunk(out, chunk)
     })
+  }
+
+  /** One element must fit a frame. A third of the limit is below it whatever the text; above that it is measured. */
+  #tooLarge(value: unknown, size: number): string | undefined {
+    if (size * 3 < this.#frameBytes || msgpack.encode(value).byteLength + FRAME_HEADER < this.#frameBytes) {
+      return undefined
+    }
+    return `an element is larger than a frame (${this.#frameBytes} bytes)`
   }
 
   #sendChunk(out: Outbound, items: ReadonlyArray<unknown>): Effect.Effect<void> {
@@ -228,6 +244,8 @@ export class InboundStreams {
     // nobody reads it any more: said in a way that is not answered, or two that know nothing would answer for ever
     if (inbound === undefined) return this.#send(from, [CANCEL, seq])
     inbound.holder = from
+    // what comes after its end is said by a holder that has forgotten it
+    if (inbound.end !== undefined && index >= inbound.received) return
     if (index === inbound.received) {
       inbound.received++
       take(inbound)
