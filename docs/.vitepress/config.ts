@@ -22,8 +22,12 @@ const api = (): Array<DefaultTheme.SidebarItem> => {
 const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Getting started", link: "/start" },
   { text: "Concepts", link: "/concepts" },
+  { text: "Supervision", link: "/supervision" },
+  { text: "Placement", link: "/placement" },
+  { text: "The registry", link: "/registry" },
   { text: "Consistency", link: "/consistency" },
-  { text: "Writing an adapter", link: "/adapter" }
+  { text: "Writing an adapter", link: "/adapter" },
+  { text: "Coming from Swarm, Sworm, Horde", link: "/coming-from" }
 ]
 
 const decisions = pagesOf("decisions")
