@@ -65,7 +65,7 @@ describe("compareClaims", () => {
     assert.isBelow(compareClaims(held("1/a/b", claim(1, [r1])), held("1/a/c", claim(1, [r1]))), 0)
   })
 
-  it("looks at nothing but epoch, start, node and boot", () => {
+  it("[D26] looks at nothing but epoch, start, node and boot", () => {
     const other = held("5/b", claim(3, [r2, r3], { start: 50, mode: "released", continuity: 1, groups: ["g"] }))
     assert.strictEqual(compareClaims(base, other), 0)
   })
@@ -79,7 +79,7 @@ describe("compareClaims", () => {
   const made = ({ boot, epoch, node, start }: typeof anyHeld.Type): Held =>
     held(`${boot}/${node}`, claim(epoch, [r1], { start }))
 
-  it.prop("is a total order", [anyHeld, anyHeld, anyHeld], ([x, y, z]) => {
+  it.prop("[D26] is a total order", [anyHeld, anyHeld, anyHeld], ([x, y, z]) => {
     const [a, b, c] = [made(x), made(y), made(z)] as const
     assert.strictEqual(Math.sign(compareClaims(a, b)), -Math.sign(compareClaims(b, a)) + 0)
     assert.strictEqual(compareClaims(a, b) === 0, idOf(a) === idOf(b) && x.start === y.start)

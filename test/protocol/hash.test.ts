@@ -1,7 +1,7 @@
 // Every runtime and every version of one places a name alike: the hash and the placements made from it are fixed here.
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { hash32, mix32, rendezvous, score } from "../../src/protocol/hash.ts"
+import { hash32, ln, mix32, pointHash, rendezvous, score, weightedScore } from "../../src/protocol/hash.ts"
 import { int, list } from "./support.ts"
 
 /** MurmurHash3 x86 32 as its author describes it, over bytes and with whole numbers of any size. */
@@ -203,4 +203,130 @@ describe("rendezvous", () => {
       assert.strictEqual(place(name, members.toReversed()), place(name, members))
     }
   )
+})
+
+/** The 64 bits of a number: two that print alike may still differ. */
+const bits = (value: number): string => {
+  const view = new DataView(new ArrayBuffer(8))
+  view.setFloat64(0, value)
+  return view.getBigUint64(0).toString(16).padStart(16, "0")
+}
+
+/** What a score in 0 to 2^32 - 1 is the logarithm of. */
+const chance = (score: number): number => (score + 0.5) / 4294967296
+
+describe("ln", () => {
+  const near = (x: number): void => {
+    const error = Math.abs(ln(x) - Math.log(x))
+    assert.isTrue(error <= 1e-15 * Math.abs(Math.log(x)), `ln(${x}) = ${ln(x)}, not ${Math.log(x)}`)
+  }
+
+  const golden: ReadonlyArray<readonly [x: number, bits: string]> = [
+    [1, "0000000000000000"],
+    [0.9999999999, "bddb7ce00005e728"],
+    [0.75, "bfd269621134db92"],
+    [0.7499999999, "bfd2696211598212"],
+    [0.74, "bfd3454e4b8a9f90"],
+    [0.5, "bfe62e42fefa39ef"],
+    [1 / 3, "bff193ea7aad030a"],
+    [0.1, "c0026bb1bbb55515"],
+    [chance(0), "c036dfb516f20bbe"],
+    [chance(0xffffffff), "bde0000000040000"],
+    [1e-300, "c085963447f87fb5"]
+  ]
+  it.each(golden)("of %d is the same to the last bit everywhere", (x, expected) => {
+    assert.strictEqual(bits(ln(x)), expected)
+    near(x)
+  })
+
+  it("is near what the runtime says, to 15 digits: around its seams, and for all powers of two", () => {
+    for (let exponent = 0; exponent < 1074; exponent++) near(2 ** -exponent)
+    for (const seam of [1, 0.75, 0.5, 0.375, 0.1875]) {
+      for (let step = 1; step <= 200; step++) {
+        near(seam - step * 2 ** -33)
+        if (seam < 1) near(seam + step * 2 ** -33)
+      }
+    }
+  })
+
+  it.prop("is near it for every score", [int(0, 0xffffffff)], ([score]) => near(chance(score)))
+
+  it.prop(
+    "rises: a higher score is a higher logarithm, however near",
+    [int(1, 0xffffffff), int(1, 9)],
+    ([score, step]) => {
+      assert.isTrue(ln(chance(score)) > ln(chance(Math.max(0, score - step))))
+      assert.isTrue(ln(chance(score)) < 0)
+    }
+  )
+
+  it("rises across its seams, one score at a time", () => {
+    for (const seam of [0.75, 0.5, 0.375, 0.25, 0.1875, 0.09375, 1]) {
+      const at = Math.round(seam * 4294967296)
+      for (let score = at - 300; score < Math.min(at + 300, 0xffffffff); score++) {
+        assert.isTrue(ln(chance(score + 1)) > ln(chance(score)), `${score}`)
+      }
+    }
+  })
+})
+
+describe("weightedScore", () => {
+  const golden: ReadonlyArray<readonly [name: number, node: number, weight: number, bits: string]> = [
+    [0, 0, 1, "3fa66235b77002e8"],
+    [1, 2, 1, "3fd5ef5be2c878f2"],
+    [1, 2, 2.5, "3feb6b32db7a972f"],
+    [hash32("visits"), hash32("node-1"), 1, "3ff44db2792c6308"],
+    [hash32("visits"), hash32("node-2"), 3, "400e3876091fe382"]
+  ]
+  it.each(golden)("of %d on %d by %d is fixed to the last bit", (name, node, weight, expected) => {
+    assert.strictEqual(bits(weightedScore(name, node, weight)), expected)
+  })
+
+  const hash = int(0, 0xffffffff)
+  it.prop("orders equal weights as the plain score does", [hash, hash, hash], ([name, one, other]) => {
+    const order = Math.sign(weightedScore(name, one, 1) - weightedScore(name, other, 1))
+    assert.strictEqual(order, Math.sign(score(name, one) - score(name, other)))
+  })
+
+  it.prop(
+    "grows with the weight; is above 0 for any weight, 0 without one",
+    [hash, hash, int(1, 1000)],
+    ([name, node, w]) => {
+      assert.isTrue(weightedScore(name, node, w) > 0 && weightedScore(name, node, w) < Infinity)
+      assert.isTrue(weightedScore(name, node, w + 1) > weightedScore(name, node, w))
+      assert.deepStrictEqual([0, -w].map((weight) => weightedScore(name, node, weight)), [0, 0])
+    }
+  )
+})
+
+describe("pointHash", () => {
+  const golden: ReadonlyArray<readonly [node: number, point: number, hash: number]> = [
+    [0, 0, 2612203797],
+    [0, 1, 208551461],
+    [1, 0, 2779491157],
+    [hash32("node-1"), 0, 2937128716],
+    [hash32("node-1"), 127, 3485519508]
+  ]
+  it.each(golden)(
+    "of node %d, point %d",
+    (node, point, expected) => assert.strictEqual(pointHash(node, point), expected)
+  )
+
+  it.prop("no two points of a node are one", [int(0, 0xffffffff), int(0, 1e6), int(1, 1e6)], ([node, point, step]) => {
+    assert.notStrictEqual(pointHash(node, point), pointHash(node, point + step))
+  })
+
+  it("no two points of many nodes with like ids are one, and they lie evenly", () => {
+    const points = new Set<number>()
+    const slices = new Array<number>(16).fill(0)
+    for (const { hash } of nodes(...Array.from({ length: 50 }, (_, i) => `10.0.0.${i}:4100`))) {
+      for (let i = 0; i < 128; i++) {
+        const point = pointHash(hash, i)
+        points.add(point)
+        slices[point >>> 28]!++
+      }
+    }
+    assert.strictEqual(points.size, 50 * 128)
+    for (const count of slices) assert.isTrue(Math.abs(count - 400) < 100, `${slices}`)
+  })
 })

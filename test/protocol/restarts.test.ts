@@ -47,4 +47,50 @@ describe("RestartWindow", () => {
       }
     }
   )
+
+  describe("isFresh", () => {
+    /** After crashes at these times. */
+    const after = (...times: ReadonlyArray<number>): RestartWindow => {
+      const window = new RestartWindow()
+      for (const time of times) window.allow(time, limit)
+      return window
+    }
+
+    it("one that never crashed is; one that has just crashed isn't", () => {
+      assert.isTrue(after().isFresh(0, limit))
+      assert.isFalse(after(100).isFresh(100, limit))
+    })
+
+    it("is again when a window's length has passed since the last crash, to the millisecond", () => {
+      assert.isFalse(after(0, 1000).isFresh(5999, limit))
+      assert.isTrue(after(0, 1000).isFresh(6000, limit))
+    })
+
+    it("is in the order in which a crash is handled: asked before the crash is noted", () => {
+      const window = after(0)
+      assert.isTrue(window.isFresh(7000, limit))
+      assert.isTrue(window.allow(7000, limit))
+      assert.isFalse(window.isFresh(7001, limit))
+    })
+
+    it("asking changes nothing, and a window without a length is always fresh", () => {
+      const window = after(0, 0, 0)
+      for (let i = 0; i < 5; i++) assert.isTrue(window.isFresh(9000, limit))
+      assert.isFalse(window.allow(0, limit))
+      assert.isTrue(window.isFresh(0, { max: 3, withinMs: 0 }))
+    })
+
+    it.prop(
+      "is fresh exactly when the next crash would be the only one in its window",
+      [list(int(0, 60), 0, 30), int(0, 200), int(1, 100)],
+      ([gaps, wait, withinMs]) => {
+        const by: RestartLimit = { max: 1000, withinMs }
+        const window = new RestartWindow()
+        let now = 0
+        for (const gap of gaps) window.allow(now += gap, by)
+        const recent = gaps.length > 0 && now > now + wait - withinMs
+        assert.strictEqual(window.isFresh(now + wait, by), !recent)
+      }
+    )
+  })
 })

@@ -63,7 +63,7 @@ const anySpec = Schema.Struct({
 const anyTimer = Schema.Struct({
   id: text,
   atMs: count,
-  everyMs: Schema.UndefinedOr(int(1, 10_000)),
+  everyMs: Schema.UndefinedOr(int(10, 10_000)),
   tag: text,
   payload: Schema.NullOr(text)
 })
@@ -117,7 +117,10 @@ const anyChange: Schema.Codec<Change> = Schema.Union([
 /** Entries of a delta, before they are given rising versions. */
 const anyValue = Schema.Union([
   Schema.TaggedStruct("Name", { key: text, claim: Schema.UndefinedOr(anyClaim), tomb: Schema.UndefinedOr(anyTomb) }),
-  Schema.TaggedStruct("Hosts", { key: text, offer: Schema.Struct({ types: list(text, 0, 3), placement: text }) }),
+  Schema.TaggedStruct("Hosts", {
+    key: text,
+    offer: Schema.Struct({ types: list(text, 0, 3), placement: text, maxChildren: count })
+  }),
   Schema.TaggedStruct("Meta", { key: text, stamp: count, value: Schema.UndefinedOr(Schema.NullOr(text)) }),
   Schema.TaggedStruct("GivenUp", {
     key: text,
