@@ -266,7 +266,7 @@ export class Caretaker {
             groups,
             extras
           }
-          core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(claim, continuity))
+          core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(core, sworm, claim))
           process.serve(now)
           core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch: now } })
           return Effect.void
@@ -277,11 +277,11 @@ export class Caretaker {
 }
 
 /** The claim of a process that has lost its state: those that depend on it follow. */
-export const startedAnew = (claim: Claim, stamp: number): Claim => {
+const startedAnew = (core: Core, sworm: string, claim: Claim): Claim => {
   const { link } = extrasOf(claim)
   return withExtras(claim, {
     isDown: false,
-    link: link === undefined ? undefined : { ...link, stamp: Math.max(stamp, link.stamp + 1) }
+    link: link === undefined ? undefined : { ...link, stamp: core.stampAfter(sworm, link) }
   })
 }
 

@@ -5,7 +5,7 @@ import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
 import type { Candidate, Placement, PlacementContext } from "../../src/Placement.ts"
 import { type Claim, type EndReason, type NameEntry, type Spec, union } from "../../src/protocol/claims.ts"
-import { applyChange, type Change } from "../../src/protocol/extras.ts"
+import { applyChange, type Change, type Link } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import type { Member } from "../../src/protocol/swim.ts"
@@ -282,6 +282,17 @@ export class Core {
 
   nextEpoch(sworm: string, name: string): number {
     return Math.max(this.parts.directory.view(sworm, name).highestEpoch, this.parts.replication.floor) + 1
+  }
+
+  /** The stamp of a failure: above all that is known of its link, whatever this node's clock says. */
+  stampAfter(sworm: string, link: Link | undefined): number {
+    const { directory, nowMs, stamps } = this.parts
+    let stamp = stamps.next(nowMs())
+    for (const name of link?.names ?? []) {
+      const known = directory.view(sworm, name).claims[0]?.claim.extras?.link?.stamp ?? 0
+      stamp = Math.max(stamp, known + 1)
+    }
+    return Math.max(stamp, (link?.stamp ?? 0) + 1)
   }
 
   // ---- processes of this node

@@ -27,10 +27,9 @@ export class GivenUps {
   note(sworm: string, name: string, claim: Claim, detail: string): void {
     const { epoch, groups, metadata, spec } = claim
     if (spec === undefined) return
-    const { nowMs, replication, stamps } = this.#core.parts
+    const { replication } = this.#core.parts
     const key = givenUpKey(sworm, name)
-    // above the link's, whatever this node's clock says: those that depend on it are to see that it came after
-    const stamp = Math.max(stamps.next(nowMs()), (extrasOf(claim).link?.stamp ?? 0) + 1)
+    const stamp = this.#core.stampAfter(sworm, extrasOf(claim).link)
     const entry: GivenUpEntry = { epoch, stamp, detail, spec, metadata, groups }
     this.#own.delete(key)
     this.#own.set(key, epoch)

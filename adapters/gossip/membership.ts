@@ -142,7 +142,9 @@ export const make = Effect.fnUntraced(function* (
     const connected = new Set(transport.peers().map((peer) => peer.id))
     const addresses = new Set(yield* discovery.addresses)
     for (const member of swim.members.values()) {
-      if (member.id !== id && !connected.has(member.id) && member.address !== "") addresses.add(member.address)
+      // whoever said goodbye comes back by itself, if it does
+      const isExpected = member.id !== id && member.status !== "left" && member.address !== ""
+      if (isExpected && !connected.has(member.id)) addresses.add(member.address)
       if (connected.has(member.id)) addresses.delete(member.address)
     }
     addresses.delete(transport.address)

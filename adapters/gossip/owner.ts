@@ -36,8 +36,7 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     const continuity = stamps.next(nowMs())
     const { link } = extrasOf(claim)
     // one that follows takes the stamp of what it follows: nobody follows a follower
-    // above all that is known of the link, whatever this node's clock says
-    const stamp = following ?? Math.max(continuity, (link?.stamp ?? 0) + 1)
+    const stamp = following ?? core.stampAfter(sworm, link)
     const answers = link === undefined ? undefined : { ...link, stamp }
     core.writeClaim(sworm, name, withExtras({ ...claim, epoch, continuity }, { isDown: false, link: answers }))
     return epoch

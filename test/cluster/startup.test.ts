@@ -130,7 +130,7 @@ describe("a node that cannot start", () => {
 
 describe("a stranger", () => {
   it.live(
-    "with another secret, or of another cluster, is told why and stays alone; the cluster goes on",
+    "[D21] with another secret, or of another cluster, is told why and stays alone; the cluster goes on",
     () =>
       Effect.gen(function* () {
         const host = yield* start(three[2], { id: "host" })

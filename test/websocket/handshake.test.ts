@@ -81,7 +81,7 @@ describe("before the handshake", () => {
       }))
   }
 
-  it.live("another cluster, protocol version or hash is refused, saying both", () =>
+  it.live("[D21] another cluster, protocol version or hash is refused, saying both", () =>
     Effect.gen(function* () {
       const node = yield* open({ id: "node", secret })
       const hello = helloOf({ id: "x" })
@@ -136,7 +136,7 @@ describe("before the handshake", () => {
 })
 
 describe("a proof", () => {
-  it.live("with the wrong secret is refused", () =>
+  it.live("[D21] with the wrong secret is refused", () =>
     Effect.gen(function* () {
       const node = yield* open({ id: "node", secret })
       yield* refuses(node, (peer) =>

@@ -15,7 +15,7 @@ const waitsBehind = (workers: WorkersClient, name: string): Effect.Effect<boolea
   )
 
 export const cases: ReadonlyArray<ConformanceCase> = [
-  define(3, "every node calls a process on any node", (nodes) =>
+  define(3, "[P11] [P20] [P24] [P121] every node calls a process on any node", (nodes) =>
     Effect.gen(function* () {
       for (const home of nodes) {
         const name = `called@${home.id}`
@@ -28,14 +28,18 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     })),
 
-  define(3, "a call works on every node as soon as register has answered on one", (nodes) =>
-    Effect.gen(function* () {
-      for (let i = 0; i < 30; i++) {
-        const name = `fresh-${i}@${nodes[i % 3]!.id}`
-        yield* nodes[(i + 1) % 3]!.workers.register(name, Counter, { start: i })
-        for (const node of nodes) yield* equal(yield* node.counter(name).Get(), i, `"${name}" from ${node.id}`)
-      }
-    })),
+  define(
+    3,
+    "[P14] [P27] a call works on every node as soon as register has answered on one",
+    (nodes) =>
+      Effect.gen(function* () {
+        for (let i = 0; i < 30; i++) {
+          const name = `fresh-${i}@${nodes[i % 3]!.id}`
+          yield* nodes[(i + 1) % 3]!.workers.register(name, Counter, { start: i })
+          for (const node of nodes) yield* equal(yield* node.counter(name).Get(), i, `"${name}" from ${node.id}`)
+        }
+      })
+  ),
 
   define(2, "a process without args or state answers", ([a, b]) =>
     Effect.gen(function* () {
@@ -48,7 +52,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "an error that the protocol declares comes back as itself, from both sides",
+    "[P124] an error that the protocol declares comes back as itself, from both sides",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* a.workers.register("refusing@b", Counter, { start: 0 })
@@ -61,7 +65,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "a call to an unknown name fails with NotRegistered, and a cast answers false",
+    "[P28] a call to an unknown name fails with NotRegistered, and a cast answers false",
     (nodes) =>
       Effect.gen(function* () {
         for (const node of nodes) {
@@ -77,7 +81,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "a payload that does not fit its schema is an Encoding error, and the process goes on",
+    "[P126] a payload that does not fit its schema is an Encoding error, and the process goes on",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* a.workers.register("strict@b", Counter, { start: 4 })
@@ -98,30 +102,39 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(2, "a message that the process type does not have is an UnknownMessage", ([a, b]) =>
-    Effect.gen(function* () {
-      yield* a.workers.register("counter@b", Counter, { start: 0 })
-      const call = a.workers.call as unknown as (
-        type: typeof Counter,
-        name: string,
-        tag: string,
-        payload: unknown
-      ) => Effect.Effect<unknown, unknown>
-      yield* fails(call(Counter, "counter@b", "Nothing", {}), { _tag: "CallError", reason: "UnknownMessage" }, "a call")
-      for (const node of [a, b]) {
-        const echo = node.workers.client(Echo, "counter@b")
+  define(
+    2,
+    "[P126] a message that the process type does not have is an UnknownMessage",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        yield* a.workers.register("counter@b", Counter, { start: 0 })
+        const call = a.workers.call as unknown as (
+          type: typeof Counter,
+          name: string,
+          tag: string,
+          payload: unknown
+        ) => Effect.Effect<unknown, unknown>
         yield* fails(
-          echo.Say({ text: "are you an Echo?" }),
+          call(Counter, "counter@b", "Nothing", {}),
           { _tag: "CallError", reason: "UnknownMessage" },
-          `a message of another process type, from ${node.id}`
+          "a call"
         )
-        yield* equal(yield* node.counter("counter@b").Get(), 0, "it goes on")
-      }
-    }), { needs: ["reliable"] }),
+        for (const node of [a, b]) {
+          const echo = node.workers.client(Echo, "counter@b")
+          yield* fails(
+            echo.Say({ text: "are you an Echo?" }),
+            { _tag: "CallError", reason: "UnknownMessage" },
+            `a message of another process type, from ${node.id}`
+          )
+          yield* equal(yield* node.counter("counter@b").Get(), 0, "it goes on")
+        }
+      }),
+    { needs: ["reliable"] }
+  ),
 
   define(
     2,
-    "a call past its deadline is a Timeout, and its handler is interrupted",
+    "[P124] [D4] a call past its deadline is a Timeout, and its handler is interrupted",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const home of ["a", "b"]) {
@@ -145,7 +158,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "an interrupted caller interrupts the handler, and a waiting message is dropped",
+    "[P122] [P127] an interrupted caller interrupts the handler, and a waiting message is dropped",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const home of ["a", "b"]) {
@@ -168,7 +181,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "messages beyond the mailbox's capacity fail with MailboxFull, the others are answered",
+    "[P125] messages beyond the mailbox's capacity fail with MailboxFull, the others are answered",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const home of ["a", "b"]) {
@@ -203,7 +216,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     { needs: ["reliable"] }
   ),
 
-  define(2, "a process that calls itself gets Reentrant", ([a]) =>
+  define(2, "[D5] a process that calls itself gets Reentrant", ([a]) =>
     Effect.gen(function* () {
       for (const home of ["a", "b"]) {
         const name = `self@${home}`
@@ -214,16 +227,21 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     }), { needs: ["reliable"] }),
 
-  define(2, "a circle of calls ends in a typed error, on one node and across nodes", ([a]) =>
-    Effect.gen(function* () {
-      for (const [one, two] of [["x@a", "y@a"], ["u@a", "v@b"], ["p@b", "q@b"]] as const) {
-        for (const name of [one, two]) yield* a.workers.register(name, Counter, { start: 0 })
-        const first = a.workers.client(Counter, one, { timeout: "20 seconds" })
-        const answer = yield* first.Visit({ path: [two, one] })
-        yield* check(answer === "Reentrant" || answer === "Timeout", `the circle ${one}, ${two} answered "${answer}"`)
-        for (const name of [one, two]) yield* equal(yield* a.counter(name).Get(), 0, `"${name}" goes on`)
-      }
-    }), { needs: ["reliable"] }),
+  define(
+    2,
+    "[D4] [D5] a circle of calls ends in a typed error, on one node and across nodes",
+    ([a]) =>
+      Effect.gen(function* () {
+        for (const [one, two] of [["x@a", "y@a"], ["u@a", "v@b"], ["p@b", "q@b"]] as const) {
+          for (const name of [one, two]) yield* a.workers.register(name, Counter, { start: 0 })
+          const first = a.workers.client(Counter, one, { timeout: "20 seconds" })
+          const answer = yield* first.Visit({ path: [two, one] })
+          yield* check(answer === "Reentrant" || answer === "Timeout", `the circle ${one}, ${two} answered "${answer}"`)
+          for (const name of [one, two]) yield* equal(yield* a.counter(name).Get(), 0, `"${name}" goes on`)
+        }
+      }),
+    { needs: ["reliable"] }
+  ),
 
   define(2, "a path of calls over several processes and nodes answers", ([a]) =>
     Effect.gen(function* () {
@@ -246,7 +264,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "casts of one sender to one process arrive in order, each once",
+    "[P24] casts of one sender to one process arrive in order, each once",
     ([a, b], cluster) =>
       Effect.gen(function* () {
         for (const home of ["a", "b"]) {
@@ -296,7 +314,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* check(took >= 190, `5 messages of 40 ms each took ${took} ms`)
     }), { needs: ["reliable"] }),
 
-  define(2, "a handler may join a group and register", ([a, b]) =>
+  define(2, "[P2] [D5] a handler may join a group and register", ([a, b]) =>
     Effect.gen(function* () {
       for (const home of ["a", "b"]) {
         const name = `active@${home}`
@@ -327,7 +345,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "a message larger than a frame is a typed error, and both nodes go on",
+    "[P124] a message larger than a frame is a typed error, and both nodes go on",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* a.workers.register("big@b", Echo, {})
@@ -341,18 +359,23 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     { needs: ["reliable"] }
   ),
 
-  define(2, "2,000 calls at once from another node are all answered, each once", ([a, b]) =>
-    Effect.gen(function* () {
-      const { client, register } = a.workers
-      const counters = yield* Effect.forEach(
-        ["many-0@b", "many-1@b", "many-2@b", "many-3@b"],
-        (name) => Effect.as(register(name, Counter, { start: 0 }), client(Counter, name, { timeout: "20 seconds" }))
-      )
-      yield* Effect.forEach(
-        Array.from({ length: 2000 }, (_, i) => counters[i % 4]!),
-        (counter) => counter.Increment({ by: 1 }),
-        { concurrency: 500, discard: true }
-      )
-      for (let i = 0; i < 4; i++) yield* equal(yield* b.counter(`many-${i}@b`).Get(), 500, `counter ${i}`)
-    }), { needs: ["reliable"] })
+  define(
+    2,
+    "[P125] 2,000 calls at once from another node are all answered, each once",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        const { client, register } = a.workers
+        const counters = yield* Effect.forEach(
+          ["many-0@b", "many-1@b", "many-2@b", "many-3@b"],
+          (name) => Effect.as(register(name, Counter, { start: 0 }), client(Counter, name, { timeout: "20 seconds" }))
+        )
+        yield* Effect.forEach(
+          Array.from({ length: 2000 }, (_, i) => counters[i % 4]!),
+          (counter) => counter.Increment({ by: 1 }),
+          { concurrency: 500, discard: true }
+        )
+        for (let i = 0; i < 4; i++) yield* equal(yield* b.counter(`many-${i}@b`).Get(), 500, `counter ${i}`)
+      }),
+    { needs: ["reliable"] }
+  )
 ]

@@ -58,7 +58,7 @@ const populate = (node: TestNode, count: number, dead: string) =>
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
     3,
-    "a killed node's processes run again on the survivors, from their args, with their groups",
+    "[P103] a killed node's processes run again on the survivors, from their args, with their groups",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const before = yield* populate(a, 60, "c")
@@ -72,7 +72,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "of three nodes two are killed at the same time: the last runs everything",
+    "[D2] of three nodes two are killed at the same time: the last runs everything",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const before = yield* populate(c, 30, "bc")

@@ -10,7 +10,7 @@ const define = group("groups")
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
     3,
-    "join, leave and members work from any node for a process on any node, and are idempotent",
+    "[P114] [P115] join, leave and members work from any node for a process on any node, and are idempotent",
     (nodes) =>
       Effect.gen(function* () {
         for (const home of nodes) {
@@ -40,7 +40,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "join of a name that nobody has fails with NotRegistered; an unknown group is empty",
+    "[P114] [P118] join of a name that nobody has fails with NotRegistered; an unknown group is empty",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* fails(a.workers.join("group", "nobody"), { _tag: "NotRegistered", name: "nobody" }, "join")
@@ -53,7 +53,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "members are listed in order of name, with their refs, and one process may be in several groups",
+    "[P116] members are listed in order of name, with their refs, and one process may be in several groups",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const name of ["m3@a", "m1@b", "m2@a"]) {
@@ -71,7 +71,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(3, "concurrent joins of one process to many groups are all kept", (nodes) =>
+  define(3, "[P120] concurrent joins of one process to many groups are all kept", (nodes) =>
     Effect.gen(function* () {
       yield* nodes[0].workers.register("social@b", Counter, { start: 0 })
       const groups = Array.from({ length: 30 }, (_, i) => `g${i}`)
@@ -86,7 +86,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     })),
 
-  define(2, "a process that is unregistered leaves its groups everywhere", ([a, b]) =>
+  define(2, "[P116] a process that is unregistered leaves its groups everywhere", ([a, b]) =>
     Effect.gen(function* () {
       yield* a.workers.register("member@b", Counter, { start: 0 })
       yield* a.workers.join("group", "member@b")
@@ -98,7 +98,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "publish reaches each member once and answers how many it was sent to",
+    "[P117] [P119] publish reaches each member once and answers how many it was sent to",
     (nodes, cluster) =>
       Effect.gen(function* () {
         const names = ["j1@a", "j2@b", "j3@c", "j4@a"]
@@ -128,7 +128,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "multicall answers for every member: a crash, a slow one and a refusal are one failed result each",
+    "[P118] multicall answers for every member: a crash, a slow one and a refusal are one failed result each",
     ([a, b]) =>
       Effect.gen(function* () {
         const names = ["m1@a", "m2@b", "m3@a", "m4@b"]
@@ -175,7 +175,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "adopt: visible everywhere, refused for a taken name, gone when its scope closes",
+    "[P4] [P8] [P9] adopt: visible everywhere, refused for a taken name, gone when its scope closes",
     (nodes) =>
       Effect.gen(function* () {
         const [a, b, c] = nodes
@@ -199,7 +199,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(3, "of concurrent adopts of one name one succeeds", (nodes) =>
+  define(3, "[P10] [P19] of concurrent adopts of one name one succeeds", (nodes) =>
     Effect.gen(function* () {
       const exits = yield* Effect.forEach(
         Array.from({ length: 30 }, (_, i) => nodes[i % 3]!),
@@ -226,7 +226,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "an adopted name that is unregistered by another node is gone; closing its scope then does nothing",
+    "[P41] an adopted name that is unregistered by another node is gone; closing its scope then does nothing",
     ([a, b]) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()

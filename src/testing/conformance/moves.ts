@@ -134,7 +134,7 @@ const moving = (node: TestNode) =>
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
     3,
-    "a node that leaves hands its processes over: with state and groups, at higher epochs",
+    "[P107] [P112] a node that leaves hands its processes over: with state and groups, at higher epochs",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const before = yield* populate(a, 60, (i) => `p${i}@${"abc"[i % 3]}`)
@@ -174,7 +174,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "a node that joins gets, with their state, the processes whose home it became, and no others",
+    "[P100] [D17] a node that joins gets, with their state, the processes whose home it became, and no others",
     ([a, b], cluster) =>
       Effect.gen(function* () {
         const before = yield* populate(a, 60, (i) => `p${i}@${"abc"[i % 3]}`)
@@ -202,7 +202,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "under passive redistribution a node that joins gets none, and takes new ones",
+    "[P100] [D17] under passive redistribution a node that joins gets none, and takes new ones",
     ([a, b], cluster) =>
       Effect.gen(function* () {
         const names = Array.from({ length: 20 }, (_, i) => `s${i}@c`)
@@ -370,7 +370,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "calls while processes move to and fro are each answered and counted once",
+    "[P109] calls while processes move to and fro are each answered and counted once",
     ([a, b, c], cluster) =>
       Effect.gen(function* () {
         const all = ["tofro0@a", "tofro1@b", "tofro2@c"]
@@ -405,7 +405,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(1, "a node alone stops although it has processes, and at once", ([a]) =>
+  define(1, "[D11] a node alone stops although it has processes, and at once", ([a]) =>
     Effect.gen(function* () {
       yield* populate(a, 20, (i) => `p${i}`)
       const stopped = yield* Effect.timeoutOption(a.stop, "4 seconds")

@@ -64,19 +64,23 @@ const raceCase = (nodes: ReadonlyArray<TestNode>, cluster: TestCluster, count: n
 const Unknown = Process.make("Unknown", { protocol: [Rpc.make("Get", { success: Schema.Int })] })
 
 export const cases: ReadonlyArray<ConformanceCase> = [
-  define(1, "a registered name is found, listed, and gone after unregister", ([a]) =>
-    Effect.gen(function* () {
-      yield* equal(yield* a.workers.registered, [], "names before")
-      const ref = yield* a.workers.register("one", Counter, { start: 1 })
-      yield* equal(ref.name, "one", "the ref's name")
-      yield* equal(ref.sworm, "conformance/Workers", "the ref's sworm")
-      yield* equal(ref.node, "a", "the ref's node")
-      yield* sameRef(yield* whereis(a, "one"), ref, "whereis")
-      yield* equal(yield* a.workers.registered, [ref], "registered")
-      yield* a.workers.unregister("one")
-      yield* equal(yield* whereis(a, "one"), undefined, "whereis after unregister")
-      yield* equal(yield* a.workers.registered, [], "registered after unregister")
-    })),
+  define(
+    1,
+    "[P1] [P6] a registered name is found, listed, and gone after unregister",
+    ([a]) =>
+      Effect.gen(function* () {
+        yield* equal(yield* a.workers.registered, [], "names before")
+        const ref = yield* a.workers.register("one", Counter, { start: 1 })
+        yield* equal(ref.name, "one", "the ref's name")
+        yield* equal(ref.sworm, "conformance/Workers", "the ref's sworm")
+        yield* equal(ref.node, "a", "the ref's node")
+        yield* sameRef(yield* whereis(a, "one"), ref, "whereis")
+        yield* equal(yield* a.workers.registered, [ref], "registered")
+        yield* a.workers.unregister("one")
+        yield* equal(yield* whereis(a, "one"), undefined, "whereis after unregister")
+        yield* equal(yield* a.workers.registered, [], "registered after unregister")
+      })
+  ),
 
   define(1, "registered lists every name in order", ([a]) =>
     Effect.gen(function* () {
@@ -86,7 +90,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "a node finds at once what it registered and misses at once what it unregistered",
+    "[P8] [D13] a node finds at once what it registered and misses at once what it unregistered",
     (nodes) =>
       Effect.gen(function* () {
         for (const node of nodes) {
@@ -102,18 +106,22 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(3, "a taken name is refused with the ref of who has it", ([a, b, c]) =>
-    Effect.gen(function* () {
-      const ref = yield* a.workers.register("taken@b", Counter, { start: 0 })
-      for (const node of [a, b, c]) {
-        yield* fails(node.workers.register("taken@b", Counter, { start: 9 }), { _tag: "NameTaken", ref }, node.id)
-      }
-      yield* equal(yield* a.counter("taken@b").Get(), 0, "the state is untouched")
-    })),
+  define(
+    3,
+    "[P18] [P19] [P37] a taken name is refused with the ref of who has it",
+    ([a, b, c]) =>
+      Effect.gen(function* () {
+        const ref = yield* a.workers.register("taken@b", Counter, { start: 0 })
+        for (const node of [a, b, c]) {
+          yield* fails(node.workers.register("taken@b", Counter, { start: 9 }), { _tag: "NameTaken", ref }, node.id)
+        }
+        yield* equal(yield* a.counter("taken@b").Get(), 0, "the state is untouched")
+      })
+  ),
 
   define(
     3,
-    "whereisOrRegister starts a process once and answers the same ref after",
+    "[P3] [P7] whereisOrRegister starts a process once and answers the same ref after",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const ref = yield* a.workers.whereisOrRegister("shared@c", Counter, { start: 3 })
@@ -124,7 +132,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(3, "concurrent whereisOrRegister from all nodes answer one ref", (nodes) =>
+  define(3, "[P3] [P7] concurrent whereisOrRegister from all nodes answer one ref", (nodes) =>
     Effect.gen(function* () {
       const refs = yield* Effect.forEach(Array.from({ length: 60 }, (_, i) => nodes[i % 3]!), ({ workers }) =>
         workers.whereisOrRegister("shared", Counter, { start: 0 }), { concurrency: "unbounded" })
@@ -135,7 +143,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "a registration becomes visible on every other node, and so does its end",
+    "[P5] [P14] a registration becomes visible on every other node, and so does its end",
     (nodes) =>
       Effect.gen(function* () {
         const ref = yield* nodes[0].workers.register("seen@b", Counter, { start: 0 })
@@ -147,7 +155,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "a name is unregistered from a node that does not hold it, and its process stops",
+    "[P5] [P6] a name is unregistered from a node that does not hold it, and its process stops",
     ([a, b, c]) =>
       Effect.gen(function* () {
         yield* a.workers.register("remote@b", Counter, { start: 0 })
@@ -164,7 +172,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "unregister of an unknown name fails with NotRegistered, the second unregister too",
+    "[P6] [P37] unregister of an unknown name fails with NotRegistered, the second unregister too",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* fails(a.workers.unregister("nobody"), { _tag: "NotRegistered", name: "nobody" }, "an unknown name")
@@ -178,26 +186,26 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "of 100 concurrent registrations of one name one succeeds and 99 are told of it",
+    "[P10] of 100 concurrent registrations of one name one succeeds and 99 are told of it",
     (nodes, cluster) => raceCase(nodes, cluster, 1, 100)
   ),
 
   define(
     3,
-    "of 20 concurrent registrations of each of 200 names one succeeds per name",
+    "[P15] of 20 concurrent registrations of each of 200 names one succeeds per name",
     (nodes, cluster) => raceCase(nodes, cluster, 200, 20)
   ),
 
   define(
     3,
-    "of 100 concurrent registrations of each of 200 names one succeeds per name",
+    "[P15] of 100 concurrent registrations of each of 200 names one succeeds per name",
     (nodes, cluster) => raceCase(nodes, cluster, 200, 100),
     { slow: true }
   ),
 
   define(
     3,
-    "a name registered again after unregister gets a higher epoch, 30 times in a row",
+    "[P36] a name registered again after unregister gets a higher epoch, 30 times in a row",
     (nodes) =>
       Effect.gen(function* () {
         let last = 0
@@ -214,7 +222,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "names taken and freed from all nodes at once end up the same everywhere",
+    "[P41] [P45] names taken and freed from all nodes at once end up the same everywhere",
     (nodes) =>
       Effect.gen(function* () {
         yield* Effect.forEach(Array.from({ length: 90 }, (_, i) => i), (i) => {
@@ -233,7 +241,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "an init that fails or dies is a StartFailed, with nothing registered",
+    "[P13] an init that fails or dies is a StartFailed, with nothing registered",
     ([a, b, c]) =>
       Effect.gen(function* () {
         for (const init of ["fail", "die"] as const) {
@@ -270,7 +278,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "a slow init does not hold up other names, and is not found before it is done",
+    "[P16] [D5] a slow init does not hold up other names, and is not found before it is done",
     ([a, b]) =>
       Effect.gen(function* () {
         const slow = yield* Effect.forkChild(
@@ -289,7 +297,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(2, "an init may join a group, call and register", ([a, b]) =>
+  define(2, "[P2] [P8] [D5] an init may join a group, call and register", ([a, b]) =>
     Effect.gen(function* () {
       yield* a.workers.register("base@a", Counter, { start: 5 })
       for (const home of ["a", "b"]) {
@@ -309,7 +317,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "an init that registers its own name ends in a typed error, not in a wait without end",
+    "[D5] an init that registers its own name ends in a typed error, not in a wait without end",
     ([a]) =>
       Effect.gen(function* () {
         const exit = yield* Effect.exit(
@@ -322,7 +330,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(2, "bad input is refused with a typed error and the node goes on", ([a, b]) =>
+  define(2, "[P37] bad input is refused with a typed error and the node goes on", ([a, b]) =>
     Effect.gen(function* () {
       const { workers } = a
       const start = { start: 0 }
@@ -369,17 +377,21 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(1, "a sworm that no node hosts is Unavailable, or refused as input", ([a]) =>
-    Effect.gen(function* () {
-      yield* fails(
-        a.supervisor.start({ sworm: "conformance/Nowhere", name: "x", type: "Counter", args: { start: 0 } }),
-        { _tag: "Unavailable" },
-        "a start"
-      )
-      yield* equal(yield* a.registry.whereis("conformance/Nowhere", "x"), Option.none(), "whereis")
-    })),
+  define(
+    1,
+    "[P28] [P37] a sworm that no node hosts is Unavailable, or refused as input",
+    ([a]) =>
+      Effect.gen(function* () {
+        yield* fails(
+          a.supervisor.start({ sworm: "conformance/Nowhere", name: "x", type: "Counter", args: { start: 0 } }),
+          { _tag: "Unavailable" },
+          "a start"
+        )
+        yield* equal(yield* a.registry.whereis("conformance/Nowhere", "x"), Option.none(), "whereis")
+      })
+  ),
 
-  define(2, "two sworms on one node are separate name spaces", ([a, b]) =>
+  define(2, "[P37] two sworms on one node are separate name spaces", ([a, b]) =>
     Effect.gen(function* () {
       const one = yield* a.workers.register("same@b", Counter, { start: 1 })
       const two = yield* a.settled.register("same@b", Counter, { start: 2 })
@@ -397,7 +409,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "a node that does not host the sworm gets no process, and can register and call",
+    "[P37] [D27] a node that does not host the sworm gets no process, and can register and call",
     ([a, b], cluster) =>
       Effect.gen(function* () {
         const c = yield* cluster.start("c", { hosts: false })

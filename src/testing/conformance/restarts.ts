@@ -45,7 +45,7 @@ const isBack = (node: TestNode, name: string, type: AnyCounter, epoch: number, s
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
     2,
-    "a handler's defect is Crashed to its caller; the process is back with its name, groups and args",
+    "[P91] [D9] a handler's defect is Crashed to its caller; the process is back with its name, groups and args",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const home of ["a", "b"]) {
@@ -86,19 +86,24 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       })
   ),
 
-  define(2, "transient: restarted after a crash, ended for good by a normal stop", ([a, b]) =>
-    Effect.gen(function* () {
-      const { epoch } = yield* a.workers.register("transient@b", Counter, { start: 2 })
-      yield* crash(a.workers, Counter, "transient@b")
-      yield* isBack(a, "transient@b", Counter, epoch, 2)
-      yield* a.workers.join("leaving", "transient@b")
-      yield* a.counter("transient@b").StopNormally()
-      yield* isGone([a, b], "transient@b")
-      yield* eventuallyEqual(memberNames(a, "leaving"), [], "the group")
-      yield* fails(a.counter("transient@b").Get(), { _tag: "CallError", reason: "NotRegistered" }, "a call after")
-    }), { needs: ["reliable"] }),
+  define(
+    2,
+    "[P94] [P106] [P108] transient: restarted after a crash, ended for good by a normal stop",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        const { epoch } = yield* a.workers.register("transient@b", Counter, { start: 2 })
+        yield* crash(a.workers, Counter, "transient@b")
+        yield* isBack(a, "transient@b", Counter, epoch, 2)
+        yield* a.workers.join("leaving", "transient@b")
+        yield* a.counter("transient@b").StopNormally()
+        yield* isGone([a, b], "transient@b")
+        yield* eventuallyEqual(memberNames(a, "leaving"), [], "the group")
+        yield* fails(a.counter("transient@b").Get(), { _tag: "CallError", reason: "NotRegistered" }, "a call after")
+      }),
+    { needs: ["reliable"] }
+  ),
 
-  define(2, "permanent: restarted after a crash and after a normal stop", ([a]) =>
+  define(2, "[P108] [D9] permanent: restarted after a crash and after a normal stop", ([a]) =>
     Effect.gen(function* () {
       const { epoch } = yield* a.workers.register("permanent@b", Permanent, { start: 2 })
       yield* crash(a.workers, Permanent, "permanent@b")
@@ -109,31 +114,41 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* isBack(a, "permanent@b", Permanent, second, 2)
     }), { needs: ["reliable"] }),
 
-  define(2, "temporary: ended for good by a crash and by a normal stop", ([a, b]) =>
-    Effect.gen(function* () {
-      for (const name of ["crashed@a", "crashed@b"]) {
-        yield* a.workers.register(name, Temporary, { start: 2 })
-        yield* crash(a.workers, Temporary, name)
-        yield* isGone([a, b], name)
-      }
-      yield* a.workers.register("stopped@b", Temporary, { start: 2 })
-      yield* a.workers.client(Temporary, "stopped@b").StopNormally()
-      yield* isGone([a, b], "stopped@b")
-    }), { needs: ["reliable"] }),
-
-  define(2, "the restart policy given to register wins over the process type's", ([a, b]) =>
-    Effect.gen(function* () {
-      yield* a.workers.register("brief@b", Counter, { start: 0 }, { restart: "temporary" })
-      yield* crash(a.workers, Counter, "brief@b")
-      yield* isGone([a, b], "brief@b")
-      const { epoch } = yield* a.workers.register("lasting@b", Temporary, { start: 3 }, { restart: "permanent" })
-      yield* crash(a.workers, Temporary, "lasting@b")
-      yield* isBack(a, "lasting@b", Temporary, epoch, 3)
-    }), { needs: ["reliable"] }),
+  define(
+    2,
+    "[P94] [P106] [P108] temporary: ended for good by a crash and by a normal stop",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        for (const name of ["crashed@a", "crashed@b"]) {
+          yield* a.workers.register(name, Temporary, { start: 2 })
+          yield* crash(a.workers, Temporary, name)
+          yield* isGone([a, b], name)
+        }
+        yield* a.workers.register("stopped@b", Temporary, { start: 2 })
+        yield* a.workers.client(Temporary, "stopped@b").StopNormally()
+        yield* isGone([a, b], "stopped@b")
+      }),
+    { needs: ["reliable"] }
+  ),
 
   define(
     2,
-    "a process that crashes more often than its limit is given up: the name is free, an event says why",
+    "[P104] the restart policy given to register wins over the process type's",
+    ([a, b]) =>
+      Effect.gen(function* () {
+        yield* a.workers.register("brief@b", Counter, { start: 0 }, { restart: "temporary" })
+        yield* crash(a.workers, Counter, "brief@b")
+        yield* isGone([a, b], "brief@b")
+        const { epoch } = yield* a.workers.register("lasting@b", Temporary, { start: 3 }, { restart: "permanent" })
+        yield* crash(a.workers, Temporary, "lasting@b")
+        yield* isBack(a, "lasting@b", Temporary, epoch, 3)
+      }),
+    { needs: ["reliable"] }
+  ),
+
+  define(
+    2,
+    "[P103] [P108] a process that crashes more often than its limit is given up: the name is free, an event says why",
     ([a, b]) =>
       Effect.gen(function* () {
         for (const home of [a, b]) {
@@ -164,7 +179,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     { needs: ["reliable"] }
   ),
 
-  define(1, "one process's crashes count for no other, and touch no sibling", ([a]) =>
+  define(1, "[D10] one process's crashes count for no other, and touch no sibling", ([a]) =>
     Effect.gen(function* () {
       const sibling = yield* a.workers.register("sibling", Limited, { start: 1 })
       yield* a.workers.client(Limited, "sibling").Set({ to: 77 })
