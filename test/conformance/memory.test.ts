@@ -1,4 +1,4 @@
 // The gossip backend over a network that neither delays nor loses anything.
 import { conformance, memoryHarness } from "./suite.ts"
 
-conformance("memory", memoryHarness({ shutdownTimeout: "5 seconds" }))
+conformance("memory", memoryHarness({ shutdownTimeout: "5 seconds" }), { concurrent: true })

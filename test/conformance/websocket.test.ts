@@ -29,4 +29,4 @@ const start: Conformance.Harness["start"] = ({ id, seeds }) =>
     return { id, services, kill: Scope.close(sockets, Exit.void) }
   })
 
-conformance("websocket", Effect.succeed({ start }))
+conformance("websocket", Effect.succeed({ start }), { concurrent: true })
