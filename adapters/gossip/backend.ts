@@ -29,6 +29,7 @@ import { ownerOf, type OwnerParts, refOf } from "./owner.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
 import { Registrations } from "./registrations.ts"
+import { Settler } from "./settler.ts"
 import { Replication } from "./replication.ts"
 import * as Requesting from "./requests.ts"
 
@@ -138,7 +139,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Leasing.drive(core, leases, (sworm, name) => registrations.expire(sworm, name))
   const mover = new Mover(core)
   const registrar = new Registrar(core, registrations)
-  const caretaker = late.caretaker = new Caretaker(core, mover)
+  const caretaker = late.caretaker = new Caretaker(core, new Settler(core))
   const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover)
   replication.onCaughtUp = () => {
     replication.synced = true

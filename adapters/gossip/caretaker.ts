@@ -1,6 +1,6 @@
 /**
  * Does what `decide` says about each name whose claims, holder or home have changed: PROTOCOL R3 to R5 and R8 here,
- * R6 and R7 through the mover. The claim is written where the process is started, nowhere else.
+ * R7 through the settler. The claim is written where the process is started, nowhere else.
  */
 import { Effect } from "effect"
 import { type Claim, decide, type Decision, type Standing } from "../../src/protocol/claims.ts"
@@ -10,16 +10,16 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { settleAliases } from "./aliases.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Slot } from "./slot.ts"
-import type { Mover } from "./mover.ts"
-import { startMillis } from "./registrar.ts"
+import { startMillis } from "./registrationFrames.ts"
 import { Method } from "./requests.ts"
+import type { Settler } from "./settler.ts"
 
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
 
 export class Caretaker {
   readonly #core: Core
-  readonly #mover: Mover
+  readonly #settler: Settler
   readonly #dirty = new Map<string, Slot>()
   /** Claims to erase once everyone has seen what supersedes them (R8). */
   readonly #toErase = new Map<string, Slot>()
@@ -29,9 +29,9 @@ export class Caretaker {
   /** Until a node that was thought dead has exchanged with a synced one, it takes nothing over (R14). */
   mayTakeOver = true
 
-  constructor(core: Core, mover: Mover) {
+  constructor(core: Core, settler: Settler) {
     this.#core = core
-    this.#mover = mover
+    this.#settler = settler
     core.parts.requests.answer(Method.takeOver, (_, body) => this.#takeOverAsked(body))
     core.onIdle = (sworm, name) => {
       const slot = core.parts.directory.slot(sworm, name)
@@ -147,7 +147,7 @@ export class Caretaker {
       case "Erase":
         return this.#erase(slot, decision)
       case "Settle":
-        return this.#inBackground(slot, this.#mover.settle(slot, decision.winner, process))
+        return this.#inBackground(slot, this.#settler.settle(slot, decision.winner, process))
       case "TakeOver":
         if ((this.#delays.get(keyOf(sworm, name))?.untilMs ?? 0) > core.parts.nowMs()) return
         return this.#inBackground(slot, this.#takeOver(slot, decision))

@@ -1,27 +1,21 @@
 /**
- * Moves (PROTOCOL R6) and settling (R7).
- *
- * A move: the source freezes the process and offers its state under the next epoch; the target prepares a copy and says
+ * Moves (PROTOCOL R6). The source freezes the process and offers its state under the next epoch; the target prepares a copy and says
  * so; the source closes its own, releases its claim and commits, sending along the messages that waited; the target
  * serves. The source keeps the state until the target holds it, and resumes above the offered epoch if the offer fails.
  */
 import { Effect, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
-import type { MovedCall } from "../../src/protocol/calls.ts"
-import { type Claim, compareClaims, type Held, union } from "../../src/protocol/claims.ts"
-import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
-import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
-import { weigh } from "../../src/protocol/replica.ts"
+import type { Claim } from "../../src/protocol/claims.ts"
+import type { SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
-import { type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { HandoffError, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
-import type { Slot } from "./slot.ts"
 import { publish } from "./events.ts"
 import { sectionOf } from "./membership.ts"
+import { absorb, decodeForwarded, encodeForwarded, inParts, isFrozen, movedCalls } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
 
 const RETRY_MS = 200
@@ -38,7 +32,6 @@ export class Mover {
     this.#core = core
     core.parts.requests.answer(Method.offer, (from, body) => this.#offered(from, body))
     core.parts.requests.answer(Method.commit, (_, body) => this.#committed(body))
-    core.parts.requests.answer(Method.settle, (from, body) => this.#merge(from, body))
   }
 
   // ---- the source of a move
@@ -208,16 +201,10 @@ export class Mover {
     if (prepared === undefined) return [false, "another change of it is under way there"]
     const answer = yield* prepared
     if (answer[0] === true) {
-      this.#absorb(sworm, name, calls)
+      absorb(this.#core, sworm, name, calls)
     }
     return answer
   })
-
-  /** What was answered over there is answered again here. */
-  #absorb(sworm: string, name: string, calls: unknown): void {
-    const { dispatch, nowMs } = this.#core.parts
-    dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map((call) => decodeMovedCall(call, nowMs())))
-  }
 
   #prepare(
     source: SectionId,
@@ -283,175 +270,5 @@ export class Mover {
       }
       return true
     })
-  }
-
-  // ---- settling
-
-  /** This node's copy loses: its state goes to the winner; the copy closes once the winner's claim lists it as merged. */
-  settle(slot: Slot, winner: Held, process: LocalProcess | undefined): Effect.Effect<void> {
-    const core = this.#core
-    const { dispatch, node, nowMs, options, requests } = core.parts
-    const { name, sworm } = slot
-    const freeze = process === undefined ? Effect.void : process.freeze()
-    return freeze.pipe(
-      Effect.andThen(Effect.suspend(() => {
-        const claim = core.entry(sworm, name)?.claim
-        if (claim === undefined) return Effect.succeed([false, 0])
-        // it starts again, or wakes, just now: its state is not what it will be
-        if (process !== undefined && !isFrozen(process)) return Effect.succeed([false, 0])
-        const state = process?.type.hasState === true ? Ref.getUnsafe(process.state) : undefined
-        const encoded = process?.type.state.encode(state)
-        const packed = encoded?._tag === "Success" && process?.type.hasState === true
-          ? [true, encoded.value]
-          : [false, null]
-        const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-        return requests.ask(
-          nodeOf(winner.section),
-          Method.settle,
-          [sworm, name, node.section, encodeClaim(claim), ...packed, calls],
-          options.handoffTimeoutMs
-        )
-      })),
-      Effect.flatMap((reply) => {
-        const [ok, version] = asArray(reply)
-        if (!asFlag(ok)) return Effect.sleep(RETRY_MS)
-        return core.parts.replication.have(winner.section, asCount(version), `settle "${name}"`)
-      }),
-      Effect.catchCause(() => Effect.sleep(RETRY_MS)),
-      Effect.timeoutOrElse({ duration: options.handoffTimeoutMs, orElse: () => Effect.void })
-    )
-  }
-
-  /** This node's copy wins: it takes the other's state in, once per claim of the other's. */
-  #merge(_from: Peer, body: unknown): Effect.Effect<unknown> {
-    const [swormField, nameField, section, claimField, withState, state, calls] = asArray(body, 7)
-    const sworm = asText(swormField)
-    const name = asText(nameField)
-    const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
-    const core = this.#core
-    const operation = Effect.suspend(() => {
-      const claim = core.entry(sworm, name)?.claim
-      const process = core.parts.processes.get(sworm, name)
-      const { replication } = core.parts
-      const id = claimId(theirs.claim.epoch, theirs.section)
-      if (claim === undefined || (claim.mode !== "adopted" && process === undefined)) return Effect.succeed([false, 0])
-      const mayFreeze = process === undefined || ["running", "passive", "frozen"].includes(process.status)
-      if (!mayFreeze) return Effect.succeed([false, 0])
-      if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])
-      if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
-      const freeze = process === undefined ? Effect.void : process.freeze()
-      return Effect.map(freeze, () => {
-        // read now: the message at hand may have changed it, or ended it
-        const claim = core.entry(sworm, name)?.claim
-        if (claim === undefined || (process !== undefined && !isFrozen(process))) return [false, 0]
-        const taken = asFlag(withState) && process !== undefined &&
-          this.#mergeStates(process, claim, theirs.claim, state)
-        if (taken) this.#absorb(sworm, name, calls)
-        const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
-        const version = core.writeClaim(sworm, name, {
-          ...claim,
-          epoch,
-          mode: claim.mode === "adopted" ? "adopted" : "live",
-          registrations: union(claim.registrations, theirs.claim.registrations),
-          groups: union(claim.groups, theirs.claim.groups),
-          extras: mergeExtras(claim, theirs.claim),
-          continuity: taken ? theirs.claim.continuity : claim.continuity,
-          merged: [...claim.merged, id]
-        })
-        process?.serve(epoch)
-        return [true, version]
-      })
-    })
-    return core.exclusively(sworm, name, operation) ?? Effect.succeed([false, 0])
-  }
-
-  /** Answers whether the state is now the other's, and its unbroken life with it. */
-  #mergeStates(process: LocalProcess, mine: Claim, theirs: Claim, encoded: unknown): boolean {
-    const decoded = process.type.state.decode(encoded)
-    if (decoded._tag === "Failure") return false
-    const resolve = process.type.implementation?.resolveConflict
-    if (resolve !== undefined) {
-      try {
-        const merged = resolve(Ref.getUnsafe(process.state), decoded.value)
-        Effect.runSync(Ref.set(process.state, merged))
-        return false
-      } catch (error) {
-        this.#core.warn(
-          `resolveConflict died for "${process.name}": the state with the longer life stays: ${String(error)}`
-        )
-      }
-    }
-    if (theirs.continuity >= mine.continuity) return false
-    Effect.runSync(Ref.set(process.state, decoded.value))
-    return true
-  }
-}
-
-/** The winner's, with the other's names besides. */
-const mergeExtras = (mine: Claim, theirs: Claim): Claim["extras"] => {
-  const { aliases } = extrasOf(theirs)
-  return aliases.length === 0
-    ? mine.extras
-    : withExtras(mine, { aliases: union(extrasOf(mine).aliases, aliases) }).extras
-}
-
-/** Waiting messages in parts that fit a frame each; at least one part, so that there is a commit. */
-const inParts = (
-  messages: ReadonlyArray<Forwarded>,
-  maxBytes: number
-): Array<{ readonly messages: ReadonlyArray<Forwarded>; readonly isLast: boolean }> => {
-  const parts: Array<Array<Forwarded>> = [[]]
-  let bytes = 0
-  for (const message of messages) {
-    const size = weigh(message.payload) + 128
-    if (bytes > 0 && bytes + size > maxBytes) {
-      parts.push([])
-      bytes = 0
-    }
-    parts[parts.length - 1]!.push(message)
-    bytes += size
-  }
-  return parts.map((part, at) => ({ messages: part, isLast: at === parts.length - 1 }))
-}
-
-/** Asked anew: what was known before a wait is not known after it. */
-const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"
-
-// ---- wire forms
-
-/** What was answered; but no streams: those end with the old copy, and a repeated call begins a new one. */
-const movedCalls = (calls: ReadonlyArray<MovedCall>, nowMs: number): ReadonlyArray<unknown> =>
-  calls.filter(({ reply }) => (reply as readonly [number])[0] !== STREAM).map((call) => encodeMovedCall(call, nowMs))
-
-const encodeMovedCall = (call: MovedCall, nowMs: number): ReadonlyArray<unknown> => [
-  call.caller,
-  call.seq,
-  Math.max(0, Math.ceil(call.deadlineMs - nowMs)),
-  call.reply
-]
-
-const decodeMovedCall = (u: unknown, nowMs: number): MovedCall => {
-  const [caller, seq, remainingMs, reply] = asArray(u, 4)
-  return { caller: asText(caller), seq: asCount(seq), deadlineMs: nowMs + asCount(remainingMs), reply }
-}
-
-const encodeForwarded = (message: Forwarded, nowMs: number): ReadonlyArray<unknown> => [
-  message.caller,
-  message.seq ?? null,
-  message.type,
-  message.tag,
-  message.payload,
-  Math.max(0, Math.ceil(message.deadlineMs - nowMs))
-]
-
-const decodeForwarded = (u: unknown, nowMs: number): Forwarded => {
-  const [caller, seq, type, tag, payload, remainingMs] = asArray(u, 6)
-  return {
-    caller: asText(caller),
-    seq: seq === null ? undefined : asCount(seq),
-    type: asText(type),
-    tag: asText(tag),
-    payload,
-    deadlineMs: nowMs + asCount(remainingMs)
   }
 }

@@ -3,79 +3,35 @@
  * one after the other; the node that placement picks runs the process and writes the claim.
  */
 import { Deferred, Effect, Exit } from "effect"
-import type { Claim, Spec, SpecOptions } from "../../src/protocol/claims.ts"
+import type { Claim } from "../../src/protocol/claims.ts"
 import { NO_EXTRAS } from "../../src/protocol/extras.ts"
 import { nodeOf, type RegistrationId, registrationId, type SectionId } from "../../src/protocol/ids.ts"
-import { weigh } from "../../src/protocol/replica.ts"
-import {
-  asArray,
-  asCount,
-  asFlag,
-  asMillis,
-  asText,
-  asTexts,
-  decodeSpec,
-  encodeSpec,
-  nameKey,
-  optional
-} from "../../src/protocol/wire.ts"
+import { asArray, asCount, asFlag, asText, asTexts, encodeSpec, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import {
-  decodeRegisterError,
-  encodeRegisterError,
-  InvalidInput,
-  NameTaken,
-  type ProcessRef,
-  type RegisterError,
-  StartFailed,
-  Unavailable,
-  Unregistered
-} from "../../src/SwormError.ts"
-import { AGAIN, again, ASK_TIMEOUT_MS, checkMetadata, checkName, kept, retrying } from "./attempts.ts"
+import { NameTaken, type ProcessRef, type RegisterError, Unavailable, Unregistered } from "../../src/SwormError.ts"
+import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
 import { sectionOf } from "./membership.ts"
+import {
+  checkData,
+  readOutcome,
+  readRegistration,
+  type Registered,
+  registerMillis,
+  type Registration,
+  startMillis,
+  writeOutcome
+} from "./registrationFrames.ts"
 import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
 
-/** What is to be registered. */
-export interface Registration {
-  readonly sworm: string
-  readonly name: string
-  /** Missing for something that runs already, on the node that registers it. */
-  readonly spec: Spec | undefined
-  readonly metadata: unknown
-  readonly leaseMs?: number | undefined
-  /** One more name of a process that is registered already, under this one. */
-  readonly aliasOf?: string | undefined
-}
-
-/** A registration as it was made: the claim stands in this section from this version on. */
-interface Registered {
-  readonly section: SectionId
-  readonly version: number
-  readonly epoch: number
-}
-
 type Outcome = Exit.Exit<Registered, RegisterError>
-
-/** What `init` has by default, and what a registration needs besides: to ask its way there and back, and to be stored. */
-const START_TIMEOUT_MS = 30_000
-const MARGIN_MS = 5000
-
-export const startMillis = (spec: Spec | undefined): number =>
-  Math.min(MAX_WAIT_MS, Math.max(START_TIMEOUT_MS, spec?.options?.startTimeoutMs ?? 0) + MARGIN_MS)
-
-const registerMillis = (spec: Spec | undefined): number => startMillis(spec) + MARGIN_MS
-
-/** Timers have none above it. */
-const MAX_WAIT_MS = 0x7fff0000
 
 export class Registrar {
   readonly #core: Core
   readonly #reserved = new Map<string, { readonly reg: RegistrationId; readonly outcome: Deferred.Deferred<Outcome> }>()
-  #lastSeq = 0
-
   readonly #registrations: Registrations
+  #lastSeq = 0
 
   constructor(core: Core, registrations: Registrations) {
     this.#core = core
@@ -290,7 +246,7 @@ export class Registrar {
       target,
       Method.start,
       [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null, leaseMs ?? null],
-      START_TIMEOUT_MS
+      startMillis(spec)
     ).pipe(Effect.flatMap((reply) => readOutcome(reply)), Effect.catchTag("NoAnswer", () => again))
     return yield* member === undefined ? begun : core.starting(sworm, sectionOf(member), begun)
   })
@@ -393,63 +349,4 @@ export class Registrar {
       core.exclusively(sworm, name, operation) ?? again
     )
   }
-}
-
-/** Args and metadata are told to every node: they must be plain, and small. */
-const checkData = (registration: Registration, maxBytes: number): InvalidInput | undefined => {
-  const { aliasOf, leaseMs, metadata, name, spec } = registration
-  const invalid = checkOptions(spec?.options) ?? checkLease(leaseMs) ?? checkMetadata(name, metadata, maxBytes) ??
-    (aliasOf === undefined ? undefined : checkName("name", aliasOf))
-  if (invalid !== undefined || weigh(spec?.args) + weigh(metadata) <= maxBytes) return invalid
-  const detail = `args and metadata of "${name}" take more than ${maxBytes} bytes: keep large data elsewhere`
-  return new InvalidInput({ what: "registration", detail })
-}
-
-/** No number that another node would not take. */
-const checkOptions = (options: SpecOptions = {}): InvalidInput | undefined => {
-  const { mailboxCapacity, restartLimit, ...rest } = options
-  const isLimit = (n = 0): boolean => n === Infinity || (Number.isSafeInteger(n) && n >= 0)
-  const refuse = (what: string): InvalidInput => new InvalidInput({ what, detail: "it is not a number of at least 0" })
-  if (!isLimit(mailboxCapacity)) return refuse("mailboxCapacity")
-  if (!isLimit(restartLimit?.max) || !((restartLimit?.withinMs ?? 0) >= 0)) return refuse("restartLimit")
-  for (const [what, value] of Object.entries(rest)) if (typeof value === "number" && !(value >= 0)) return refuse(what)
-  return undefined
-}
-
-const checkLease = (leaseMs = 1): InvalidInput | undefined =>
-  leaseMs > 0 && leaseMs < Infinity
-    ? undefined
-    : new InvalidInput({ what: "lease", detail: `${leaseMs} ms: give a finite time, or none` })
-
-const readRegistration = (u: unknown): Registration => {
-  const [sworm, name, spec, metadata, leaseMs, aliasOf] = asArray(u, 6)
-  return {
-    sworm: asText(sworm),
-    name: asText(name),
-    spec: spec === null ? undefined : decodeSpec(spec),
-    metadata: metadata ?? undefined,
-    leaseMs: optional(leaseMs, asMillis),
-    aliasOf: aliasOf === null ? undefined : asText(aliasOf)
-  }
-}
-
-// ---- outcomes on the wire
-
-const writeOutcome = (exit: Exit.Exit<Registered | typeof AGAIN, RegisterError>): unknown => {
-  if (exit._tag === "Failure") {
-    const reason = exit.cause.reasons[0]
-    const error = reason?._tag === "Fail"
-      ? reason.error
-      : new StartFailed({ name: "", node: "", detail: String(exit.cause) })
-    return [1, encodeRegisterError(error)]
-  }
-  return exit.value === AGAIN ? [2] : [0, exit.value.section, exit.value.version, exit.value.epoch]
-}
-
-const readOutcome = (u: unknown): Effect.Effect<Registered | typeof AGAIN, RegisterError> => {
-  const [kind, first, version, epoch] = asArray(u)
-  if (kind === 0) {
-    return Effect.succeed({ section: asText(first), version: asCount(version), epoch: asCount(epoch) })
-  }
-  return kind === 1 ? Effect.fail(decodeRegisterError(first)) : again
 }
