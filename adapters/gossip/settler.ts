@@ -1,0 +1,133 @@
+/**
+ * Settling (PROTOCOL R7): of two copies of a process one stays. The loser is frozen and sends its state to the winner,
+ * which takes it in once per claim of the other's; the loser closes when the winner's claim lists it as merged.
+ */
+import { Effect, Ref } from "effect"
+import { type Claim, compareClaims, type Held, union } from "../../src/protocol/claims.ts"
+import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
+import { claimId, nodeOf } from "../../src/protocol/ids.ts"
+import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
+import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import type { Peer } from "../../src/Transport.ts"
+import { type Core, keyOf } from "./core.ts"
+import { absorb, isFrozen, movedCalls } from "./moveFrames.ts"
+import { Method } from "./requests.ts"
+import type { Slot } from "./slot.ts"
+
+const RETRY_MS = 200
+
+export class Settler {
+  readonly #core: Core
+
+  constructor(core: Core) {
+    this.#core = core
+    core.parts.requests.answer(Method.settle, (from, body) => this.#merge(from, body))
+  }
+
+  /** This node's copy loses: its state goes to the winner; the copy closes once the winner's claim lists it as merged. */
+  settle(slot: Slot, winner: Held, process: LocalProcess | undefined): Effect.Effect<void> {
+    const core = this.#core
+    const { dispatch, node, nowMs, options, requests } = core.parts
+    const { name, sworm } = slot
+    const freeze = process === undefined ? Effect.void : process.freeze()
+    return freeze.pipe(
+      Effect.andThen(Effect.suspend(() => {
+        const claim = core.entry(sworm, name)?.claim
+        if (claim === undefined) return Effect.succeed([false, 0])
+        // it starts again, or wakes, just now: its state is not what it will be
+        if (process !== undefined && !isFrozen(process)) return Effect.succeed([false, 0])
+        const state = process?.type.hasState === true ? Ref.getUnsafe(process.state) : undefined
+        const encoded = process?.type.state.encode(state)
+        const packed = encoded?._tag === "Success" && process?.type.hasState === true
+          ? [true, encoded.value]
+          : [false, null]
+        const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
+        return requests.ask(
+          nodeOf(winner.section),
+          Method.settle,
+          [sworm, name, node.section, encodeClaim(claim), ...packed, calls],
+          options.handoffTimeoutMs
+        )
+      })),
+      Effect.flatMap((reply) => {
+        const [ok, version] = asArray(reply)
+        if (!asFlag(ok)) return Effect.sleep(RETRY_MS)
+        return core.parts.replication.have(winner.section, asCount(version), `settle "${name}"`)
+      }),
+      Effect.catchCause(() => Effect.sleep(RETRY_MS)),
+      Effect.timeoutOrElse({ duration: options.handoffTimeoutMs, orElse: () => Effect.void })
+    )
+  }
+
+  /** This node's copy wins: it takes the other's state in, once per claim of the other's. */
+  #merge(_from: Peer, body: unknown): Effect.Effect<unknown> {
+    const [swormField, nameField, section, claimField, withState, state, calls] = asArray(body, 7)
+    const sworm = asText(swormField)
+    const name = asText(nameField)
+    const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
+    const core = this.#core
+    const operation = Effect.suspend(() => {
+      const claim = core.entry(sworm, name)?.claim
+      const process = core.parts.processes.get(sworm, name)
+      const { replication } = core.parts
+      const id = claimId(theirs.claim.epoch, theirs.section)
+      if (claim === undefined || (claim.mode !== "adopted" && process === undefined)) return Effect.succeed([false, 0])
+      const mayFreeze = process === undefined || ["running", "passive", "frozen"].includes(process.status)
+      if (!mayFreeze) return Effect.succeed([false, 0])
+      if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])
+      if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
+      const freeze = process === undefined ? Effect.void : process.freeze()
+      return Effect.map(freeze, () => {
+        // read now: the message at hand may have changed it, or ended it
+        const claim = core.entry(sworm, name)?.claim
+        if (claim === undefined || (process !== undefined && !isFrozen(process))) return [false, 0]
+        const taken = asFlag(withState) && process !== undefined &&
+          this.#mergeStates(process, claim, theirs.claim, state)
+        if (taken) absorb(this.#core, sworm, name, calls)
+        const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
+        const version = core.writeClaim(sworm, name, {
+          ...claim,
+          epoch,
+          mode: claim.mode === "adopted" ? "adopted" : "live",
+          registrations: union(claim.registrations, theirs.claim.registrations),
+          groups: union(claim.groups, theirs.claim.groups),
+          extras: mergeExtras(claim, theirs.claim),
+          continuity: taken ? theirs.claim.continuity : claim.continuity,
+          merged: [...claim.merged, id]
+        })
+        process?.serve(epoch)
+        return [true, version]
+      })
+    })
+    return core.exclusively(sworm, name, operation) ?? Effect.succeed([false, 0])
+  }
+
+  /** Answers whether the state is now the other's, and its unbroken life with it. */
+  #mergeStates(process: LocalProcess, mine: Claim, theirs: Claim, encoded: unknown): boolean {
+    const decoded = process.type.state.decode(encoded)
+    if (decoded._tag === "Failure") return false
+    const resolve = process.type.implementation?.resolveConflict
+    if (resolve !== undefined) {
+      try {
+        const merged = resolve(Ref.getUnsafe(process.state), decoded.value)
+        Effect.runSync(Ref.set(process.state, merged))
+        return false
+      } catch (error) {
+        this.#core.warn(
+          `resolveConflict died for "${process.name}": the state with the longer life stays: ${String(error)}`
+        )
+      }
+    }
+    if (theirs.continuity >= mine.continuity) return false
+    Effect.runSync(Ref.set(process.state, decoded.value))
+    return true
+  }
+}
+
+/** The winner's, with the other's names besides. */
+const mergeExtras = (mine: Claim, theirs: Claim): Claim["extras"] => {
+  const { aliases } = extrasOf(theirs)
+  return aliases.length === 0
+    ? mine.extras
+    : withExtras(mine, { aliases: union(extrasOf(mine).aliases, aliases) }).extras
+}
