@@ -18,6 +18,7 @@ const JITTER_MS = 40
 
 /** Until it succeeds or fails for good; waits a little, each time differently, between attempts. */
 export const retrying = <A, E>(
+  { parts: { members } }: Core,
   operation: string,
   timeoutMs: number,
   attempt: () => Effect.Effect<A | typeof AGAIN, E>
@@ -26,6 +27,10 @@ export const retrying = <A, E>(
     for (let wait = 10;; wait = Math.min(wait * 2, 500)) {
       const result = yield* attempt()
       if (result !== AGAIN) return result
+      // nobody will ever agree with it again
+      if (members.self().status === "left") {
+        return yield* Effect.fail(new Unavailable({ operation, detail: "this node has left the cluster" }))
+      }
       yield* Effect.sleep(wait + (yield* Random.nextIntBetween(0, JITTER_MS)))
     }
   })

@@ -52,11 +52,12 @@ export class Registrar {
     if (invalid !== undefined) return Effect.fail(invalid)
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
-    return retrying(operation, registerMillis(registration.spec), () => this.#attempt(reg, registration)).pipe(
-      Effect.flatMap((made) =>
-        Effect.as(kept(this.#core, made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
+    return retrying(this.#core, operation, registerMillis(registration.spec), () => this.#attempt(reg, registration))
+      .pipe(
+        Effect.flatMap((made) =>
+          Effect.as(kept(this.#core, made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
+        )
       )
-    )
   }
 
   #attempt(reg: RegistrationId, registration: Registration): Effect.Effect<Registered | typeof AGAIN, RegisterError> {

@@ -111,7 +111,7 @@ export class Registrations {
       return Option.some({ sworm, name: at.name, node: nodeOf(at.section), epoch: asCount(reply) })
     })
     return Effect.map(
-      retrying(`look up "${name}"`, CHANGE_TIMEOUT_MS, () => attempt),
+      retrying(this.#core, `look up "${name}"`, CHANGE_TIMEOUT_MS, () => attempt),
       (ref) => ({ ref, guarantee: "owner" as const })
     )
   }
@@ -187,7 +187,7 @@ export class Registrations {
       const version = core.writeClaim(sworm, at.name, { ...claim, metadata })
       return { section: node.section, version, metadata }
     })
-    return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
+    return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
       Effect.tap((change) => kept(core, change, operation)),
       Effect.map(({ metadata }) => metadata)
     )
@@ -215,7 +215,7 @@ export class Registrations {
       )
       return reply === null ? AGAIN : { section: at.section, version: asCount(reply), task }
     })
-    return retrying(operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
+    return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
       Effect.tap((change) => kept(this.#core, change, operation)),
       Effect.tap(({ task, ...change }) =>
         task.method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void

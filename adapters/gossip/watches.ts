@@ -153,18 +153,26 @@ export class Watches {
 
   /** Why the life that was seen before is not the one that is seen now. */
   #whyElsewhere(before: Up, top: Held, slot: Slot): Why {
-    const isSame = before.held.claim.registrations.some((id) => top.claim.registrations.includes(id))
-    if (!isSame) return slot.view.endReason ?? "Unregistered"
     const { claim, section } = before.held
-    if (section === top.section) return "Crashed"
-    if (this.#isGone(section)) return "NodeLost"
+    if (section === top.section && isSameLife(before.held, top)) {
+      // the winner of a split goes on, with what it has taken in
+      return top.claim.merged.length > claim.merged.length ? "Merged" : "Crashed"
+    }
     // two copies, one of which has to go; in a move the old one lets go first, or the new one only waits to serve
-    const isConflict = slot.entryOf(section)?.claim?.mode === "live" && top.claim.mode !== "prepared"
-    return isConflict || top.claim.merged.includes(claimId(claim.epoch, section)) ? "Superseded" : "Moved"
+    const own = slot.entryOf(section)?.claim
+    const isConflict = own?.mode === "live" && own.epoch >= claim.epoch && top.claim.mode !== "prepared"
+    if (section !== top.section && (isConflict || top.claim.merged.includes(claimId(claim.epoch, section)))) {
+      return "Superseded"
+    }
+    if (!isSameLife(before.held, top)) return slot.view.endReason ?? "Unregistered"
+    return this.#isGone(section) ? "NodeLost" : "Moved"
   }
 }
 
-type Why = DownReason | "Moved"
+type Why = DownReason | "Moved" | "Merged"
+
+/** Of one registration, whatever became of it. */
+const isSameLife = (a: Held, b: Held): boolean => a.claim.registrations.some((id) => b.claim.registrations.includes(id))
 
 interface Up {
   readonly ref: ProcessRef
@@ -179,7 +187,7 @@ interface Standing {
   readonly isFinal: boolean
 }
 
-const downReason = (why: Why): DownReason => why === "Moved" ? "Superseded" : why
+const downReason = (why: Why): DownReason => why === "Moved" || why === "Merged" ? "Superseded" : why
 
 const eventOf = ({ isFinal, reason, up }: Standing, before: Up | undefined): MonitorEvent =>
   up !== undefined
@@ -189,18 +197,20 @@ const eventOf = ({ isFinal, reason, up }: Standing, before: Up | undefined): Mon
 const transitions = (last: Standing, now: Standing): ReadonlyArray<MonitorEvent> => {
   const before = last.up
   if (before === undefined || now.up === undefined) {
-    const isSame = before === undefined && now.up === undefined && last.reason === now.reason
+    const isSame = before === undefined && now.up === undefined && last.reason === now.reason &&
+      last.isFinal === now.isFinal
     return isSame ? [] : [eventOf(now, before ?? last.was)]
   }
   const { held, ref } = now.up
   const old = before.held
-  const isSame = old.claim.registrations.some((id) => held.claim.registrations.includes(id))
+  const isSame = isSameLife(old, held)
+  if (now.reason === "Merged") return []
   if (isSame && old.section === held.section && old.claim.continuity === held.claim.continuity) return []
   if (isSame && now.reason === "Moved") {
     return [{ _tag: "Moved", from: before.ref, to: ref, withState: old.claim.continuity === held.claim.continuity }]
   }
   return [
-    { _tag: "Down", ref: before.ref, reason: downReason(now.reason), isFinal: !isSame },
+    { _tag: "Down", ref: before.ref, reason: downReason(now.reason), isFinal: !isSame && now.reason !== "Superseded" },
     { _tag: "Up", ref }
   ]
 }

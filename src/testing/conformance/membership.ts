@@ -94,7 +94,10 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         const boot = (yield* c.membership.self).boot
         yield* eventually(Effect.map(Ref.get(told), (all) => all.includes("c unknown alive")), "c has come")
         yield* c.stop
-        yield* eventually(Effect.map(Ref.get(told), (all) => all.some((line) => /(left|dead)$/.test(line))), "c is gone")
+        yield* eventually(
+          Effect.map(Ref.get(told), (all) => all.some((line) => /(left|dead)$/.test(line))),
+          "c is gone"
+        )
         const again = yield* cluster.start("c")
         yield* check((yield* again.membership.self).boot > boot, "a later boot")
         for (const node of [a, b, again]) {

@@ -1,5 +1,5 @@
 /** Who is told of what happens to names: watches, monitors and changes, and whether they miss anything. */
-import { Deferred, Effect, Scope, Stream } from "effect"
+import { Deferred, Effect, Option, Scope, Stream } from "effect"
 import type { MonitorEvent, WatchEvent } from "../../Registry.ts"
 import { equal, eventually, eventuallyEqual, fails, show } from "./check.ts"
 import { group, names, seenBy, type TestNode, whereis } from "./cluster.ts"
@@ -118,7 +118,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       yield* a.workers.register("stopped@b", Counter, { start: 0 })
       yield* a.workers.register("crashed@b", Temporary, { start: 0 })
       yield* a.workers.register("limited@b", Limited, { start: 0 })
-      yield* a.workers.register("leased@b", Counter, { start: 0 }, { lease: "300 millis" })
+      yield* a.workers.register("leased@b", Counter, { start: 0 }, { lease: "2 seconds" })
       yield* Effect.scoped(b.workers.adopt("by hand"))
       yield* a.workers.unregister("unregistered@b")
       yield* a.workers.client(Counter, "stopped@b").StopNormally()
@@ -241,8 +241,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "[P1] [P44] a monitor, on whatever node, tells of up, crash, move and end, with the reason",
-    (nodes, cluster) =>
+    "[P1] [P44] a monitor, on whatever node, tells of up, crash and end, with the reason",
+    (nodes) =>
       Effect.gen(function* () {
         const [a] = nodes
         const two = nodes.slice(0, 2)
@@ -258,8 +258,6 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* then("Up b")
         yield* fails(a.workers.client(Counter, "seen@b").Crash(), { reason: "Crashed" }, "a crash")
         yield* then("Down Crashed", "Up b")
-        yield* cluster.repeat(a.handoff.move("conformance/Workers", "seen@b", "a"))
-        yield* then("Moved b a with state")
         yield* a.workers.join("group", "seen@b")
         yield* a.workers.setMetadata("seen@b", 1)
         yield* a.workers.unregister("seen@b")
@@ -274,7 +272,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* then("Up b")
         yield* fails(a.workers.client(Temporary, "seen@b").Crash(), { reason: "Crashed" }, "a crash")
         yield* then("Down Crashed for good")
-        yield* a.workers.register("seen@b", Counter, { start: 0 }, { lease: "300 millis" })
+        yield* a.workers.register("seen@b", Counter, { start: 0 }, { lease: "2 seconds" })
         yield* then("Up b", "Down LeaseExpired for good")
         yield* a.workers.register("seen@b", Limited, { start: 0 }, { restartLimit: { max: 0, within: "1 minute" } })
         yield* then("Up b")
@@ -283,6 +281,22 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }),
     { needs: ["reliable"] }
   ),
+
+  define(2, "[P44] a monitor, on whatever node, tells of moves", ([a, b]) =>
+    Effect.gen(function* () {
+      // of Settled: nothing moves it but the case
+      yield* a.settled.register("sent@b", Counter, { start: 0 })
+      yield* eventually(Effect.map(b.settled.whereis("sent@b"), Option.isSome), "b knows it")
+      const monitors = yield* Effect.forEach([a, b], ({ settled }) => collect(settled.monitor("sent@b")))
+      const expected = ["Up b"]
+      for (const [by, from, to] of [[a, "b", "a"], [a, "a", "b"], [b, "b", "a"]] as const) {
+        yield* by.handoff.move("conformance/Settled", "sent@b", to)
+        expected.push(`Moved ${from} ${to} with state`)
+        yield* allTold(monitors, [...expected])
+      }
+      yield* a.settled.unregister("sent@b")
+      yield* allTold(monitors, [...expected, "Down Unregistered for good"])
+    }), { needs: ["reliable"] }),
 
   define(
     3,
@@ -317,5 +331,25 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         yield* eventually(Effect.sync(() => seen.at(-1)?._tag === "Unregistered"), "the watch tells it")
         yield* a.workers.register("by hand", Counter, { start: 0 })
       })
+  ),
+
+  define(
+    3,
+    "what a node adopted is gone for good when the node is killed, and every monitor says so",
+    ([a, b, c]) =>
+      Effect.gen(function* () {
+        const adopted = yield* Scope.provide(c.workers.adopt("by hand"), yield* Scope.make())
+        yield* seenBy([a, b], "by hand", adopted)
+        const monitors = yield* monitorAll([a, b], "by hand")
+        yield* c.kill
+        for (const told of monitors) {
+          yield* eventuallyEqual(
+            Effect.sync(() => told.map(step).at(-1)),
+            "Down OwnerGone for good",
+            "of the adopted one"
+          )
+        }
+      }),
+    { needs: ["kill"] }
   )
 ]
