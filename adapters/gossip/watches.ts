@@ -158,6 +158,7 @@ export class Watches {
       // the winner of a split goes on, with what it has taken in
       return top.claim.merged.length > claim.merged.length ? "Merged" : "Crashed"
     }
+    if (this.#isGone(section) && isSameLife(before.held, top)) return "NodeLost"
     // two copies, one of which has to go; in a move the old one lets go first, or the new one only waits to serve
     const own = slot.entryOf(section)?.claim
     const isConflict = own?.mode === "live" && own.epoch >= claim.epoch && top.claim.mode !== "prepared"
@@ -165,7 +166,7 @@ export class Watches {
       return "Superseded"
     }
     if (!isSameLife(before.held, top)) return slot.view.endReason ?? "Unregistered"
-    return this.#isGone(section) ? "NodeLost" : "Moved"
+    return "Moved"
   }
 }
 
