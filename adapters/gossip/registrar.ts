@@ -120,10 +120,8 @@ export class Registrar {
       if (reserved !== undefined) return this.#afterReserved(reserved, viewHash, reg, registration, caller)
       const outcome = Deferred.makeUnsafe<Outcome>()
       this.#reserved.set(key, { reg, outcome })
-      return this.#askPrevious(registration).pipe(
-        Effect.flatMap((elsewhere) =>
-          elsewhere === undefined ? this.#place(reg, registration, caller) : Effect.fail(elsewhere)
-        ),
+      return this.#askPrevious(reg, registration).pipe(
+        Effect.flatMap((before) => before === undefined ? this.#place(reg, registration, caller) : before),
         // the name stays reserved until this node sees the claim, so that nobody else gets it in between
         Effect.tap((made) => made === AGAIN ? Effect.void : Effect.ignore(this.#stored(made, name))),
         Effect.onExit((exit) =>
@@ -186,11 +184,15 @@ export class Registrar {
     })
   }
 
-  /** Just after a change of members a registrar before may have given the name away, or be about to (H15). */
+  /**
+   * Just after a change of members a registrar before may have given the name away, or be about to (H15); also to this
+   * very registration, whose caller asks again (H12).
+   */
   readonly #askPrevious = Effect.fnUntraced({ self: this }, function* (
     this: Registrar,
+    reg: RegistrationId,
     { name, sworm }: Registration
-  ): Effect.fn.Return<RegisterError | undefined> {
+  ): Effect.fn.Return<Outcome | undefined> {
     const { members, node, requests } = this.#core.parts
     const present = new Set(members.view().present.map(({ id }) => id))
     const asked = new Set([node.id])
@@ -199,27 +201,36 @@ export class Registrar {
       if (before === undefined || asked.has(before) || !present.has(before)) continue
       asked.add(before)
       const reply = yield* Effect.orElseSucceed(
-        requests.ask(before, Method.reserved, [sworm, name], ASK_TIMEOUT_MS),
+        requests.ask(before, Method.reserved, [sworm, name, reg], ASK_TIMEOUT_MS),
         () => null
       )
       if (reply === null) continue
-      const [holder, epoch] = asArray(reply, 2)
-      return new NameTaken({ ref: { sworm, name, node: asText(holder), epoch: asCount(epoch) } })
+      const [sectionField, versionField, epochField, isSame] = asArray(reply, 4)
+      const [section, version, epoch] = [asText(sectionField), asCount(versionField), asCount(epochField)]
+      return asFlag(isSame)
+        ? Exit.succeed({ section, version, epoch })
+        : Exit.fail(new NameTaken({ ref: { sworm, name, node: nodeOf(section), epoch } }))
     }
     return undefined
   })
 
+  /** Who has the name as far as this node knows, and whether by the registration that is asked about. */
   #reservedAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name] = asTexts(body)
+    const [sworm, name, reg] = asTexts(body)
     const holder = (): unknown => {
-      const ref = this.#core.parts.directory.ref(sworm!, name!)
-      return ref === undefined ? null : [ref.node, ref.epoch]
+      const { directory, replication } = this.#core.parts
+      const top = directory.slot(sworm!, name!)?.top
+      if (top === undefined || directory.isGone(top.section)) return null
+      const { claim, section } = top
+      return [section, replication.replica.version(section), claim.epoch, claim.registrations.includes(reg!)]
     }
     const reserved = this.#reserved.get(keyOf(sworm!, name!))
-    return reserved === undefined
-      ? Effect.sync(holder)
-      : Effect.map(Deferred.await(reserved.outcome), (outcome) =>
-        outcome._tag === "Success" ? [nodeOf(outcome.value.section), outcome.value.epoch] : holder())
+    if (reserved === undefined) return Effect.sync(holder)
+    return Effect.map(Deferred.await(reserved.outcome), (outcome) => {
+      if (outcome._tag === "Failure") return holder()
+      const { epoch, section, version } = outcome.value
+      return [section, version, epoch, reserved.reg === reg]
+    })
   }
 
   /** Picks the node and starts it there. */
