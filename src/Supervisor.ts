@@ -127,7 +127,10 @@ export interface Supervisor {
   readonly unlink: (sworm: string, name: string) => Effect.Effect<void, NotRegistered | Unavailable>
   /** The processes that were given up and not started since: at most 1,000 per node, the latest. */
   readonly givenUp: (sworm: string) => Effect.Effect<ReadonlyArray<GivenUp>>
-  /** Starts a given up process again, from its args, with its metadata and groups and a fresh budget. */
+  /**
+   * Starts a given up process again, from its args, with its metadata and groups and a fresh budget. Aliases, lease and
+   * link are to be given again.
+   */
   readonly reset: (sworm: string, name: string) => Effect.Effect<ProcessRef, NotRegistered | RegisterError>
   /** Where a name is, why there, and what happened to it. */
   readonly explain: (sworm: string, name: string) => Effect.Effect<Explanation>

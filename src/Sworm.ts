@@ -34,7 +34,8 @@ export interface SwormOptions<Processes extends ReadonlyArray<Process.Any>> exte
 export interface SwormSchemas<Key extends Schema.Top, Metadata extends Schema.Top> {
   /**
    * Names are values of this schema; each is registered under its encoded form, a string as it is, anything else as
-   * JSON with its fields in order. Default: strings.
+   * JSON with its fields in order. So a schema must not have values that encode to a text and to what that text is as
+   * JSON (`"1"` and `1`): they would be one name. Default: strings.
    */
   readonly key?: Key | undefined
   /** Metadata are values of this schema. Default: plain data of any kind. */
