@@ -131,11 +131,12 @@ export class Registrations {
 
   unregister(sworm: string, name: string): Effect.Effect<void, NotRegistered | Unavailable> {
     const operation = `unregister "${name}"`
-    return this.#atHolder(operation, sworm, name, (primary) =>
+    const ended = this.#atHolder(operation, sworm, name, (primary) =>
       // one more name of a process is given up, the process and its others stay
       primary === name
         ? { method: Method.unregister, body: [sworm, name], here: () => this.#end(sworm, name, "Unregistered") }
         : this.#changing(sworm, primary, { _tag: "Unalias", alias: name }))
+    return Effect.asVoid(ended)
   }
 
   change(sworm: string, name: string, change: Change): Effect.Effect<void, NotRegistered | Unavailable> {

@@ -99,12 +99,12 @@ const link = (
 ): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> =>
   Effect.suspend((): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> => {
     const { directory, nowMs, stamps } = core.parts
-    if (names.length > MAX_LINKED || new Set(names).size !== names.length) {
-      const detail = `${names.length} names: give each once, and at most ${MAX_LINKED}`
-      return Effect.fail(new InvalidInput({ what: "link", detail }))
-    }
     // by the names that they were registered under, where an alias is given
     const primaries = names.map((name) => directory.find(sworm, name)?.name ?? name)
+    if (names.length > MAX_LINKED || new Set(primaries).size !== names.length) {
+      const detail = `${names.length} names: give each process once, and at most ${MAX_LINKED}`
+      return Effect.fail(new InvalidInput({ what: "link", detail }))
+    }
     const known = primaries.map((name) => extrasOf(directory.view(sworm, name).claims[0]?.claim ?? {}).link?.stamp ?? 0)
     const stamp = Math.max(stamps.next(nowMs()), ...known.map((before) => before + 1))
     const declared = { strategy, names: primaries, stamp }
