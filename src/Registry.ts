@@ -84,10 +84,10 @@ export type MonitorEvent =
   }
   | { readonly _tag: "Moved"; readonly from: ProcessRef; readonly to: ProcessRef; readonly withState: boolean }
 
-export interface AdoptOptions {
-  /** Plain data, told to every node. */
-  readonly metadata?: unknown
-  /** The registration ends when it is not renewed for this long. Default: none. */
+export interface AdoptOptions<Metadata = unknown> {
+  /** Told to every node, for `select`, `watch` and whoever looks. Plain data, or what the sworm's schema says. */
+  readonly metadata?: Metadata | undefined
+  /** The registration ends when `renew` is not called for this long. Default: none. */
   readonly lease?: Duration.Input | undefined
 }
 

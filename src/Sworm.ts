@@ -164,11 +164,5 @@ export const Service = <Self>() =>
 
 export { type Daemon, type DaemonOptions, daemons, type DaemonsOptions, singleton } from "./Daemons.ts"
 export type { CallOptions } from "./Dispatch.ts"
-export type {
-  AdoptOptions,
-  EnsureError,
-  MulticallResult,
-  RegisterOptions,
-  SwormClient,
-  Watched
-} from "./SwormClient.ts"
+export type { AdoptOptions } from "./Registry.ts"
+export type { EnsureError, MulticallResult, RegisterOptions, SwormClient, Watched } from "./SwormClient.ts"

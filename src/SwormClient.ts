@@ -1,9 +1,9 @@
 /** The client of a sworm: what a program does with it, the same on every node, wherever its processes are. */
-import type { Duration, Effect, Exit, Option, Scope, Stream } from "effect"
+import type { Effect, Exit, Option, Scope, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { CallOptions } from "./Dispatch.ts"
 import type * as Process from "./Process.ts"
-import type { Entry, Lookup, MonitorEvent, Query, RegistryChange, WatchEvent } from "./Registry.ts"
+import type { AdoptOptions, Entry, Lookup, MonitorEvent, Query, RegistryChange, WatchEvent } from "./Registry.ts"
 import type {
   CallError,
   InvalidInput,
@@ -17,18 +17,8 @@ import type {
 import type { Child, Explanation, GivenUp, LinkOptions, Plan, PlanChange, SupervisorEvent } from "./Supervisor.ts"
 
 /** Options of one registration; they win over the process type's, those over the sworm's. */
-export interface RegisterOptions<Metadata = unknown> extends Omit<Process.ProcessOptions, "backoff" | "reentrant"> {
-  /** Told to every node, for `select`, `watch` and whoever looks. Plain data, or what the sworm's schema says. */
-  readonly metadata?: Metadata | undefined
-  /** The registration ends when `renew` is not called for this long. Default: none. */
-  readonly lease?: Duration.Input | undefined
-}
-
-export interface AdoptOptions<Metadata = unknown> {
-  readonly metadata?: Metadata | undefined
-  /** The registration ends when `renew` is not called for this long. Default: none. */
-  readonly lease?: Duration.Input | undefined
-}
+export interface RegisterOptions<Metadata = unknown>
+  extends Omit<Process.ProcessOptions, "backoff" | "reentrant">, AdoptOptions<Metadata> {}
 
 /** What one member of a group answered to `multicall`. */
 export interface MulticallResult<A, E> {

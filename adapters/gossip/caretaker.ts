@@ -67,7 +67,7 @@ export class Caretaker {
       if (this.#core.isBusy(slot.sworm, slot.name)) continue
       try {
         const decision = this.#decide(slot)
-        if (decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
+        if (this.#delays.size > 0 && decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
         if (decision !== undefined) this.#perform(slot, decision)
         settleAliases(this.#core, slot)
       } catch (error) {
@@ -99,9 +99,10 @@ export class Caretaker {
     if (!this.#mayStart()) return false
     const hosted = processes.hosted(sworm)
     const spec = view.claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
-    // what was registered by hand is buried by its registrar, as is what nobody hosts any more
-    const isBuried = spec === undefined || (hosted === undefined && this.#core.candidates(sworm).length === 0)
-    if (isBuried) return this.#core.registrar(sworm, name, members.view().active) === node.id
+    // what was registered by hand has no home: its registrar buries it
+    if (spec === undefined || view.claims[0]?.claim.mode === "adopted") {
+      return this.#core.registrar(sworm, name, members.view().active) === node.id
+    }
     return hosted !== undefined && this.#core.home(hosted, name, spec.type)?.id === node.id
   }
 

@@ -617,3 +617,45 @@ describe("composition", () => {
     ])
   })
 })
+
+describe("[D18] one placement over another", () => {
+  const web = node("web", { role: "web" })
+  const workers = [node("w1", { role: "worker" }), node("w2", { role: "worker" })]
+  const all = [web, ...workers]
+  const onWorkers = Placement.labels({ role: "worker" })
+  const pair = (index: number) => ({ key: "pair", index })
+
+  it("spread: among those that what is in it accepts", () => {
+    const spread = Placement.spread({ of: (name) => pair(Number(name)) }, onWorkers)
+    assert.deepStrictEqual(["0", "1"].map((name) => idOf(spread, name, all)).sort(), ["w1", "w2"])
+    const heavyOnly = Placement.spread({ of: (name) => pair(Number(name)) }, Placement.weighted())
+    assert.isDefined(idOf(heavyOnly, "0", [heavy("none", "0"), heavy("some", "1")]))
+  })
+
+  it("preferLocal: the node that registers, if what is in it accepts it", () => {
+    const local = Placement.preferLocal(onWorkers)
+    const from = (caller: string) => local.pick("x", all, { caller, random: () => 0 })?.id
+    assert.strictEqual(from("w2"), "w2")
+    assert.notStrictEqual(from("web"), "web")
+  })
+
+  it("quorum counts all that host the sworm, wherever it stands", () => {
+    const three = Placement.quorum(3)
+    for (
+      const placement of [
+        Placement.labels({ role: "worker" }, three),
+        Placement.spread({ of: () => pair(0) }, three)
+      ]
+    ) {
+      assert.isDefined(idOf(placement, "x", all))
+      assert.isUndefined(placement.pick("x", workers))
+      assert.strictEqual(placement.quorum, 3)
+    }
+  })
+
+  it("a limit is of those that share the names", () => {
+    const loaded = [node("web", { role: "web" }), ...["w1", "w2"].map((id) => node(id, { role: "worker" }, 50))]
+    const placement = Placement.labels({ role: "worker" }, Placement.leastLoaded)
+    assert.isAtLeast(placement.limit!(loaded[1]!, loaded), 50)
+  })
+})

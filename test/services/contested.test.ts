@@ -94,4 +94,51 @@ describe("a split that heals, as it is told", () => {
     })
     return Effect.scoped(test)
   }, 60_000)
+
+  it.live(
+    "[P32] so it is where the name was registered on each side: a monitor says Superseded, then up; a watch says where it is now",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const network = yield* VirtualNetwork.make()
+        const a = yield* start(network, "a", [])
+        const b = yield* start(network, "b", ["a"])
+        const statuses = Effect.all([a.statusOf("b"), b.statusOf("a")])
+        const both = (wanted: string) => Effect.map(statuses, (all) => all.every((status) => status === wanted))
+        yield* until("they are one cluster", both("alive"))
+        network.partition(["a"], ["b"])
+        yield* until("each thinks the other dead", both("dead"))
+        for (const { tallies } of [a, b]) {
+          for (const name of NAMES) yield* tallies.register(name, Tally, {})
+        }
+        const monitors = yield* Effect.forEach(
+          [a, b],
+          ({ tallies }) => Effect.forEach(NAMES, (name) => collect(tallies.monitor(name)))
+        )
+        const watches = yield* Effect.forEach([a, b], ({ tallies }) => collect(tallies.watch("everything")))
+        network.heal()
+        const agreed = Effect.gen(function* () {
+          const [onA, onB] = yield* Effect.all([a.tallies.registered, b.tallies.registered])
+          return onA.length === NAMES.length && JSON.stringify(onA) === JSON.stringify(onB)
+        })
+        yield* until("they are one cluster again", both("alive"))
+        yield* until("they agree", agreed)
+        for (const [i, name] of NAMES.entries()) {
+          const { node } = Option.getOrThrow(yield* a.tallies.whereis(name))
+          const [winner, loser] = node === "a" ? [0, 1] : [1, 0]
+          const told = monitors[loser]![i]!
+          yield* until("the loser's node is told", Effect.sync(() => told.map(step).join() === "Up,Down Superseded,Up"))
+          assert.deepStrictEqual(monitors[winner]![i]!.map(step), ["Up"], "the winner's node has nothing to tell")
+          const last = told.at(-1)
+          assert.strictEqual(last?._tag === "Up" ? last.ref.node : undefined, node)
+          const updates = watches[loser]!.filter((event) => event._tag === "Updated" && event.entry.ref.name === name)
+          const update = updates.at(-1)
+          assert.strictEqual(
+            update?._tag === "Updated" ? update.entry.ref.node : undefined,
+            node,
+            "what the watch says"
+          )
+        }
+      })),
+    60_000
+  )
 })

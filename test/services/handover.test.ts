@@ -89,4 +89,33 @@ describe("a process that is moved", () => {
     })
     return Effect.scoped(test)
   }, TIMEOUT_MS)
+
+  it.live("one that was registered with `handoff: false` starts anew where it goes", () => {
+    const test = Effect.gen(function* () {
+      const { a } = yield* cluster(thingsOf(new Stage(), { redistribution: "passive" }), ["a", "b"])
+      for (const [name, handoff] of [["kept@a", true], ["anew@a", false]] as const) {
+        yield* a.things.register(name, Thing, { start: 1 }, { handoff })
+        yield* a.things.client(Thing, name).Add({ by: 2 })
+        yield* a.handoff.move("Things", name, "b")
+      }
+      assert.strictEqual(yield* a.things.client(Thing, "kept@a").Get(), 3)
+      assert.strictEqual(yield* a.things.client(Thing, "anew@a").Get(), 1)
+    })
+    return Effect.scoped(test)
+  }, TIMEOUT_MS)
+
+  it.live("what was registered by hand takes no messages, and says so at once", () => {
+    const test = Effect.gen(function* () {
+      const { a, b } = yield* cluster(thingsOf(new Stage()), ["a", "b"])
+      yield* a.things.adopt("by hand")
+      for (const { things } of [a, b]) {
+        yield* until("it is known", Effect.map(things.whereis("by hand"), Option.isSome))
+        const error = yield* Effect.flip(things.client(Thing, "by hand", { timeout: "1 hour" }).Get())
+        assert.strictEqual(error.reason, "NotRegistered", error.message)
+        assert.isFalse(yield* things.cast(Thing, "by hand", "Add", { by: 1 }))
+        assert.strictEqual((yield* things.countChildren).get("a"), undefined)
+      }
+    })
+    return Effect.scoped(test)
+  }, TIMEOUT_MS)
 })
