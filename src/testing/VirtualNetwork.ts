@@ -8,15 +8,42 @@ import { seededRandom } from "../protocol/random.ts"
 import { TransportError } from "../SwormError.ts"
 import { type Peer, Transport, type TransportEvents } from "../Transport.ts"
 
-export interface NetworkOptions {
-  /** Every choice of the network comes from it. Default 1. */
-  readonly seed?: number | undefined
+/** How its links behave. Shares are 0 to 1. */
+export interface Weather {
   /** Frames take between `minMs` and `maxMs`; those of one link stay in order. Default none. */
   readonly delay?: { readonly minMs: number; readonly maxMs: number } | undefined
-  /** The share of frames that never arrive, 0 to 1. Default 0. */
+  /** The share of frames that never arrive. Default 0. */
   readonly loss?: number | undefined
+  /** The share of frames that arrive twice; needs a delay. Default 0. */
+  readonly duplication?: number | undefined
+  /** The share of frames that others may overtake; needs a delay. Default 0. */
+  readonly reordering?: number | undefined
+}
+
+export interface NetworkOptions extends Weather {
+  /** Every choice of the network comes from it. Default 1. */
+  readonly seed?: number | undefined
   /** Default 1 MiB, as for real transports. */
   readonly maxFrameBytes?: number | undefined
+  /** Default: the clock of the fiber that makes the network. */
+  readonly pace?: Pace | undefined
+}
+
+/** The time of a network, and where what happens at a node runs. */
+export interface Pace {
+  readonly nowMs: () => number
+  /** After so many ms, at that node. */
+  readonly later: (node: string, millis: number, run: () => void) => void
+  /** Now, at that node. */
+  readonly tell: (node: string, run: () => void) => void
+}
+
+/** A frame that was delivered, for whoever traces a network. */
+export interface Delivery {
+  readonly from: string
+  readonly to: string
+  readonly channel: number
+  readonly body: Uint8Array
 }
 
 export interface VirtualNetwork {
@@ -30,8 +57,14 @@ export interface VirtualNetwork {
   readonly partition: (one: ReadonlyArray<string>, other: ReadonlyArray<string>) => void
   /** The node is gone without a word: its connections break, its port refuses. */
   readonly kill: (node: string) => void
+  /** The node is held up: what is sent to it waits there, and dials of it time out. */
+  readonly stall: (node: string, isStalled: boolean) => void
+  /** From now on. */
+  readonly change: (weather: Weather) => void
   /** Frames delivered so far. */
   readonly delivered: () => number
+  /** Is told of each frame as it is delivered; one at a time. */
+  readonly trace: (observe: (delivery: Delivery) => void) => void
 }
 
 export const VirtualNetwork: Context.Service<VirtualNetwork, VirtualNetwork> = Context.Service<VirtualNetwork>(
@@ -45,42 +78,60 @@ interface Station {
   readonly links: Map<string, Link>
 }
 
+type Frame = readonly [channel: number, body: Uint8Array]
+
 /** One direction of a connection. */
 interface Link {
   readonly to: Station
   open: boolean
   /** When the last frame under way arrives: later ones do not overtake it. */
   lastAt: number
-  queue: Array<readonly [channel: number, body: Uint8Array]>
+  queue: Array<Frame>
 }
 
 const DIAL_TIMEOUT_MS = 1000
 const SCHEME = "virtual:"
 
+const ownPace: Effect.Effect<Pace> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  return {
+    nowMs: () => clock.currentTimeMillisUnsafe(),
+    later: (_, millis, run) => {
+      Effect.runForkWith(context)(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
+    },
+    tell: (_, run) => run()
+  }
+})
+
 export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> = Effect.fnUntraced(
   function* (options = {}) {
-    const clock = yield* Clock.Clock
-    const context = yield* Effect.context<never>()
+    const pace = options.pace ?? (yield* ownPace)
     const random = seededRandom(options.seed ?? 1)
     const stations = new Map<string, Station>()
     const cuts = new Set<string>()
+    const stalled = new Set<string>()
     const maxFrameBytes = options.maxFrameBytes ?? 1024 * 1024
-    const { loss = 0 } = options
+    let weather: Weather = options
     let delivered = 0
+    let observe: (delivery: Delivery) => void = () => {}
 
     const isCut = (from: string, to: string): boolean => cuts.has(`${from}>${to}`)
 
-    const notify = (station: Station, tell: (events: TransportEvents) => void): void => {
-      for (const events of [...station.events]) tell(events)
-    }
+    const isDeaf = (from: string, to: string): boolean => isCut(from, to) || isCut(to, from) || stalled.has(to)
 
-    const later = (millis: number, run: () => void): void => {
-      Effect.runForkWith(context)(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
+    const happens = (share: number | undefined): boolean => share !== undefined && share > 0 && random() < share
+
+    const notify = (station: Station, tell: (events: TransportEvents) => void): void => {
+      pace.tell(station.peer.id, () => {
+        for (const events of [...station.events]) tell(events)
+      })
     }
 
     const deliver = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
       if (!link.open || isCut(from.peer.id, link.to.peer.id)) return
       delivered++
+      observe({ from: from.peer.id, to: link.to.peer.id, channel, body })
       try {
         link.to.takers.get(channel)?.(from.peer, body)
       } catch {
@@ -90,21 +141,31 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     }
 
     const transmit = (from: Station, link: Link, channel: number, body: Uint8Array): void => {
-      if (loss > 0 && random() < loss) return
+      if (happens(weather.loss)) return
       // a copy, as a wire would make
-      link.queue.push([channel, body.slice()])
-      if (options.delay === undefined) {
+      const frame: Frame = [channel, body.slice()]
+      if (weather.delay === undefined) {
+        link.queue.push(frame)
         if (link.queue.length === 1) queueMicrotask(() => drain(from, link))
         return
       }
-      const { maxMs, minMs } = options.delay
-      const now = clock.currentTimeMillisUnsafe()
-      link.lastAt = Math.max(link.lastAt, now + minMs + random() * (maxMs - minMs))
-      // whichever timer fires first, the frame sent first arrives first
-      later(link.lastAt - now, () => {
-        const next = link.queue.shift()
-        if (next !== undefined) deliver(from, link, ...next)
-      })
+      const { maxMs, minMs } = weather.delay
+      const now = pace.nowMs()
+      const to = link.to.peer.id
+      for (let copies = happens(weather.duplication) ? 2 : 1; copies > 0; copies--) {
+        const at = now + minMs + random() * (maxMs - minMs)
+        if (copies > 1 || happens(weather.reordering)) {
+          pace.later(to, at - now, () => deliver(from, link, ...frame))
+          continue
+        }
+        link.lastAt = Math.max(link.lastAt, at)
+        link.queue.push(frame)
+        // whichever timer fires first, the frame sent first arrives first
+        pace.later(to, link.lastAt - now, () => {
+          const next = link.queue.shift()
+          if (next !== undefined) deliver(from, link, ...next)
+        })
+      }
     }
 
     const drain = (from: Station, link: Link): void => {
@@ -136,6 +197,7 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     const detach = (station: Station): void => {
       if (stations.get(station.peer.address) !== station) return
       stations.delete(station.peer.address)
+      station.events.clear()
       for (const { to } of [...station.links.values()]) close(station, to)
     }
 
@@ -143,13 +205,13 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     const depart = (station: Station): void => {
       if (stations.get(station.peer.address) !== station) return
       stations.delete(station.peer.address)
-      const now = clock.currentTimeMillisUnsafe()
+      const now = pace.nowMs()
       for (const link of [...station.links.values()]) {
-        if (options.delay === undefined) drain(station, link)
+        if (weather.delay === undefined) drain(station, link)
         const end = (): void => {
           if (station.links.get(link.to.peer.id) === link) close(station, link.to)
         }
-        if (link.lastAt > now) later(link.lastAt - now + 1, end)
+        if (link.lastAt > now) pace.later(link.to.peer.id, link.lastAt - now + 1, end)
         else end()
       }
     }
@@ -168,16 +230,16 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
               dialling.delete(to)
               const there = stations.get(SCHEME + to)
               if (stations.get(peer.address) !== station) return
-              if (there === undefined || isCut(node.id, to) || isCut(to, node.id)) {
+              if (there === undefined || isDeaf(node.id, to)) {
                 return notify(station, (events) => events.unreachable(to, there === undefined))
               }
               open(station, there)
               const link = station.links.get(to)
               if (link !== undefined) { for (const [channel, body] of frames) transmit(station, link, channel, body) }
             }
-            if (target !== undefined && (isCut(node.id, to) || isCut(to, node.id))) later(DIAL_TIMEOUT_MS, settle)
-            else if (options.delay === undefined) queueMicrotask(settle)
-            else later(options.delay.maxMs, settle)
+            if (target !== undefined && isDeaf(node.id, to)) pace.later(node.id, DIAL_TIMEOUT_MS, settle)
+            else if (weather.delay === undefined) queueMicrotask(settle)
+            else pace.later(node.id, weather.delay.maxMs, settle)
           }
           const transport: Transport = {
             address: peer.address,
@@ -223,12 +285,12 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
         if (address === station.peer.address) {
           return yield* Effect.fail(new TransportError({ reason: "Self", address, detail: "it is this node" }))
         }
-        yield* Effect.sleep(options.delay?.maxMs ?? 0)
+        yield* Effect.sleep(weather.delay?.maxMs ?? 0)
         const there = stations.get(address)
         if (there === undefined || stations.get(station.peer.address) !== station) {
           return yield* Effect.fail(new TransportError({ reason: "Refused", address, detail: "nobody listens there" }))
         }
-        if (isCut(station.peer.id, there.peer.id) || isCut(there.peer.id, station.peer.id)) {
+        if (isDeaf(station.peer.id, there.peer.id)) {
           yield* Effect.sleep(DIAL_TIMEOUT_MS)
           return yield* Effect.fail(new TransportError({ reason: "Timeout", address, detail: "no answer" }))
         }
@@ -256,7 +318,10 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
         const station = stations.get(SCHEME + id)
         if (station !== undefined) detach(station)
       },
-      delivered: () => delivered
+      stall: (id, isStalled) => void (isStalled ? stalled.add(id) : stalled.delete(id)),
+      change: (next) => void (weather = next),
+      delivered: () => delivered,
+      trace: (told) => void (observe = told)
     }
   }
 )

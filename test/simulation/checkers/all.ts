@@ -1,0 +1,10 @@
+import { calls } from "./calls.ts"
+import type { Checker } from "./checker.ts"
+import { closing } from "./closing.ts"
+import { deadlines } from "./deadlines.ts"
+import { epochs } from "./epochs.ts"
+import { holders } from "./holders.ts"
+import { registrations } from "./registrations.ts"
+import { views } from "./views.ts"
+
+export const checkers: ReadonlyArray<Checker> = [views, holders, registrations, calls, deadlines, epochs, closing]

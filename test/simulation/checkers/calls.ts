@@ -1,0 +1,28 @@
+/** A message is handled at most once; one that is answered was handled; those of one sender are handled in their order. */
+import type { Checker } from "./checker.ts"
+
+export const calls: Checker = {
+  name: "calls",
+  end: (_, oracle) => {
+    const handledAt = new Map<number, number>()
+    const found: Array<string> = []
+    for (const { atMs, message, name, node, sworm } of oracle.executions) {
+      if (handledAt.has(message)) found.push(`twice: message ${message} to ${sworm}/${name}, again at ${node}`)
+      handledAt.set(message, atMs)
+    }
+    for (const { operation, outcome } of oracle.asked) {
+      if (operation._tag !== "Add" && operation._tag !== "Slow") continue
+      const messages = operation._tag === "Add" ? operation.messages : [operation.message]
+      const answered = outcome?._tag === "Done"
+      const times = messages.map((message) => handledAt.get(message))
+      if (answered && times.includes(undefined)) {
+        found.push(`not handled: ${messages.join()} to ${operation.name} were answered`)
+      }
+      const known = times.filter((time) => time !== undefined)
+      if (known.some((time, index) => index > 0 && time < known[index - 1]!)) {
+        found.push(`order: ${messages.join()} to ${operation.name} were handled in another order`)
+      }
+    }
+    return found
+  }
+}

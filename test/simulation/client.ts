@@ -1,0 +1,109 @@
+/** What a client on a node does for each operation; what it sees at once is checked at once. */
+import { Cause, Effect, Exit, Option } from "effect"
+import type { Simulation } from "@sworm/sworm/testing"
+import { isSplit } from "./expected.ts"
+import { type Node, type Services, sworm, typeOf } from "./nodes.ts"
+import type { Operation } from "./operations.ts"
+import { type AnyError, type Asked, isUnknown, type Oracle, type Outcome } from "./oracle.ts"
+
+type World = Simulation.World<Services, unknown>
+
+/** How long the calls of clients may take. */
+export const CALL_MS = 2000
+
+const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
+  Effect.gen(function* () {
+    const client = yield* sworm(operation.sworm)
+    const type = typeOf(operation.sworm)
+    const { name } = operation
+    switch (operation._tag) {
+      case "Register": {
+        const ref = yield* client.register(name, type, {})
+        const seen = yield* client.whereis(name)
+        if (Option.isNone(seen) && !isContested(oracle, asked)) {
+          oracle.violation(`read-your-writes: "${name}" was registered at "${asked.node.id}", which does not find it`)
+        }
+        return ref.epoch
+      }
+      case "Unregister": {
+        yield* client.unregister(name)
+        const seen = yield* client.whereis(name)
+        if (Option.isSome(seen) && !isContested(oracle, asked)) {
+          oracle.violation(`read-your-writes: "${name}" was unregistered at "${asked.node.id}", which still finds it`)
+        }
+        return undefined
+      }
+      case "Add":
+        for (const message of operation.messages) {
+          yield* client.client(type, name, { timeout: CALL_MS }).Add({ message })
+        }
+        return undefined
+      case "Slow":
+        return yield* client.client(type, name, { timeout: CALL_MS }).Slow({ message: operation.message })
+      case "Crash":
+        return yield* client.client(type, name, { timeout: CALL_MS }).Crash()
+      case "Move":
+        return undefined
+      case "Join":
+        return yield* client.join(operation.group, name)
+      case "Leave":
+        return yield* client.leave(operation.group, name)
+      case "Alias":
+        return yield* client.alias(operation.alias, name)
+      case "Describe":
+        return yield* client.setMetadata(name, operation.metadata)
+    }
+  })
+
+/** Did somebody ask for the opposite meanwhile, or stand two registrations side by side? Then either may be seen. */
+const isContested = (oracle: Oracle, { id, operation: { name, sworm }, sinceMs }: Asked): boolean =>
+  isSplit(oracle, sworm, name) ||
+  oracle.asked.some((other) =>
+    other.id !== id && other.operation.sworm === sworm && other.operation.name === name &&
+    (other.operation._tag === "Register" || other.operation._tag === "Unregister") &&
+    (other.endedMs === undefined || other.endedMs >= sinceMs || isUnknown(other.outcome))
+  )
+
+const outcomeOf = (exit: Exit.Exit<unknown, AnyError>): Outcome => {
+  if (Exit.isSuccess(exit)) return { _tag: "Done", value: exit.value }
+  const error = Cause.findErrorOption(exit.cause)
+  return Option.isSome(error)
+    ? { _tag: "Failed", error: error.value }
+    : { _tag: "Died", detail: Cause.pretty(exit.cause) }
+}
+
+/** Asks a node for something; nothing when the node does not run. */
+export const ask = (world: World, oracle: Oracle, at: string, operation: Operation): void => {
+  const node = world.nodes.get(at)
+  if (node === undefined || node.machine.isDead || node.machine.isHeld || node.leaving !== undefined) return
+  if (node.services === undefined) return
+  const asked: Asked = {
+    id: oracle.asked.length,
+    node,
+    operation,
+    sinceMs: world.timeline.nowMs,
+    endedMs: undefined,
+    outcome: undefined
+  }
+  oracle.asked.push(asked)
+  world.trace.note(world.timeline.nowMs, `#${asked.id} ${at}: ${JSON.stringify(operation)}`)
+  world.run(
+    at,
+    Effect.onExit(
+      perform(operation, oracle, asked) as Effect.Effect<unknown, AnyError, Services>,
+      (exit) =>
+        Effect.sync(() => {
+          asked.endedMs = world.timeline.nowMs
+          asked.outcome = outcomeOf(exit)
+          world.trace.note(world.timeline.nowMs, `#${asked.id} ${describe(asked.outcome)}`)
+        })
+    )
+  )
+}
+
+export const describe = (outcome: Outcome): string =>
+  outcome._tag === "Done"
+    ? `done ${JSON.stringify(outcome.value ?? null)}`
+    : outcome._tag === "Failed"
+    ? `failed ${outcome.error._tag}: ${outcome.error.message}`
+    : `died ${outcome.detail}`

@@ -1,0 +1,85 @@
+/** The program that simulated nodes run: two sworms whose processes tell the oracle all they do. */
+import { Effect, Layer, Ref, Schema } from "effect"
+import { Rpc } from "effect/rpc"
+import { Memory, Placement, Process, Sworm } from "@sworm/sworm"
+import type { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
+import type { SwormId } from "./operations.ts"
+import type { Copy, Oracle } from "./oracle.ts"
+
+/** Remembers the numbers of the messages that it has handled. */
+const Cell = Process.make("Cell", {
+  state: Schema.Array(Schema.Int),
+  restartLimit: { max: 1000, within: "5 seconds" },
+  protocol: [
+    Rpc.make("Add", { payload: { message: Schema.Int }, success: Schema.Int }),
+    Rpc.make("Slow", { payload: { message: Schema.Int }, success: Schema.Int }),
+    Rpc.make("Get", { success: Schema.Array(Schema.Int) }),
+    Rpc.make("Crash")
+  ]
+})
+
+/** Stay where they were started, under any placement by load; passive when nobody talks to them. */
+const Roamer = Process.make("Roamer", {
+  state: Schema.Array(Schema.Int),
+  restartLimit: { max: 1000, within: "5 seconds" },
+  idleTimeout: "1500 millis",
+  protocol: Cell.protocol
+})
+
+class Cells extends Sworm.Service<Cells>()("Cells", { processes: [Cell] }) {}
+class Roamers extends Sworm.Service<Roamers>()("Roamers", { processes: [Roamer], placement: Placement.leastLoaded }) {}
+
+export type Services = Memory.Services | Cells | Roamers
+export type Node = Simulation.NodeRun<Services>
+
+/** The client of either, on a node: they differ in what they are, not in how they are used. */
+export const sworm = (id: SwormId): Effect.Effect<Sworm.SwormClient<typeof Cell>, never, Services> =>
+  id === "Cells"
+    ? Effect.map(Cells, (client) => client)
+    : Effect.map(Roamers, (client) => client as unknown as Sworm.SwormClient<typeof Cell>)
+
+export const typeOf = (id: SwormId): typeof Cell => id === "Cells" ? Cell : Roamer as unknown as typeof Cell
+
+export const nodesOf = (oracle: Oracle) =>
+(
+  id: string,
+  seeds: ReadonlyArray<string>,
+  machine: Simulation.Machine
+): Layer.Layer<Services, unknown, VirtualNetwork.VirtualNetwork> => {
+  const begun = (swormId: string, name: string, epoch: number) =>
+    Effect.gen(function* () {
+      const sinceMs = machine.nowMs
+      const copy: Copy = { sworm: swormId, name, node: id, machine, epoch, sinceMs, endedMs: undefined }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => void oracle.copies.push(copy)),
+        () => Effect.sync(() => void (copy.endedMs = machine.nowMs))
+      )
+    })
+  const handled = (self: Process.Self<ReadonlyArray<number>>, message: number) =>
+    Effect.suspend(() => {
+      oracle.executions.push({ message, sworm: self.sworm, name: self.name, node: id, atMs: machine.nowMs })
+      return Ref.updateAndGet(self.state, (all) => [...all, message])
+    }).pipe(Effect.map((all) => all.length))
+  const implementation = {
+    init: ({ epoch, name, sworm }: Process.InitContext<unknown, ReadonlyArray<number>>) =>
+      Effect.as(begun(sworm, name, epoch), [] as ReadonlyArray<number>),
+    handlers: {
+      Add: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) => handled(self, message),
+      Slow: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) =>
+        Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message)),
+      Get: (_: void, self: Process.Self<ReadonlyArray<number>>) => Ref.get(self.state),
+      Crash: () => Effect.die(new Error("asked to"))
+    }
+  }
+  const cells = Layer.provide(Cells.layer, Cells.toLayer(Cell, implementation))
+  const roamers = Layer.provide(Roamers.layer, Roamers.toLayer(Roamer, implementation))
+  return Layer.mergeAll(cells, roamers).pipe(
+    Layer.provideMerge(Memory.layerNode({
+      id,
+      seeds,
+      redialInterval: "2 seconds",
+      shutdownTimeout: "5 seconds",
+      handoffTimeout: "3 seconds"
+    }))
+  )
+}

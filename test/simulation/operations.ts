@@ -1,0 +1,38 @@
+/** What clients ask for in a simulation: plain data, so that a script can be cut shorter and done again. */
+import type { Simulation } from "@sworm/sworm/testing"
+
+export type SwormId = "Cells" | "Roamers"
+
+export type Operation =
+  | { readonly _tag: "Register"; readonly sworm: SwormId; readonly name: string }
+  | { readonly _tag: "Unregister"; readonly sworm: SwormId; readonly name: string }
+  /** Several calls, each after the answer of the one before. */
+  | { readonly _tag: "Add"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
+  | { readonly _tag: "Slow"; readonly sworm: SwormId; readonly name: string; readonly message: number }
+  | { readonly _tag: "Crash"; readonly sworm: SwormId; readonly name: string }
+  | { readonly _tag: "Move"; readonly sworm: SwormId; readonly name: string; readonly to: string }
+  | { readonly _tag: "Join"; readonly sworm: SwormId; readonly name: string; readonly group: string }
+  | { readonly _tag: "Leave"; readonly sworm: SwormId; readonly name: string; readonly group: string }
+  | { readonly _tag: "Alias"; readonly sworm: SwormId; readonly name: string; readonly alias: string }
+  | { readonly _tag: "Describe"; readonly sworm: SwormId; readonly name: string; readonly metadata: number }
+
+export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers"]
+export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
+const groups: ReadonlyArray<string> = ["red", "blue"]
+
+/** A random operation; messages are numbered from `next`. */
+export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, next: number): Operation => {
+  const sworm = dice.chance(0.7) ? "Cells" : "Roamers"
+  const name = dice.pick(names)
+  const roll = dice.below(100)
+  if (roll < 30) return { _tag: "Register", sworm, name }
+  if (roll < 36) return { _tag: "Unregister", sworm, name }
+  if (roll < 70) return { _tag: "Add", sworm, name, messages: [next, next + 1, next + 2].slice(0, 1 + dice.below(3)) }
+  if (roll < 74) return { _tag: "Slow", sworm, name, message: next }
+  if (roll < 78) return { _tag: "Crash", sworm, name }
+  if (roll < 84) return { _tag: "Move", sworm, name, to: dice.pick(nodes) }
+  if (roll < 89) return { _tag: "Join", sworm, name, group: dice.pick(groups) }
+  if (roll < 92) return { _tag: "Leave", sworm, name, group: dice.pick(groups) }
+  if (roll < 95) return { _tag: "Alias", sworm, name, alias: `${name}'s other name` }
+  return { _tag: "Describe", sworm, name, metadata: next }
+}

@@ -1,0 +1,69 @@
+/** What really happened in a simulated history, seen from outside: copies that live, messages handled, answers given. */
+import type { SwormError } from "@sworm/sworm"
+import type { Simulation } from "@sworm/sworm/testing"
+import type { Operation } from "./operations.ts"
+import type { Node } from "./nodes.ts"
+
+/** What the operations of clients fail with. */
+export type AnyError = SwormError.RegisterError | SwormError.CallError | SwormError.NotRegistered | SwormError.NameTaken
+
+/** A copy of a process, from the end of its `init` to the end of its scope. */
+export interface Copy {
+  readonly sworm: string
+  readonly name: string
+  readonly node: string
+  readonly machine: Simulation.Machine
+  readonly epoch: number
+  readonly sinceMs: number
+  endedMs: number | undefined
+}
+
+/** One message handled by a copy. */
+export interface Execution {
+  readonly message: number
+  readonly sworm: string
+  readonly name: string
+  readonly node: string
+  readonly atMs: number
+}
+
+/** Something that a client on a node asked for. */
+export interface Asked {
+  readonly id: number
+  readonly node: Node
+  readonly operation: Operation
+  readonly sinceMs: number
+  endedMs: number | undefined
+  outcome: Outcome | undefined
+}
+
+export type Outcome =
+  | { readonly _tag: "Done"; readonly value: unknown }
+  | { readonly _tag: "Failed"; readonly error: AnyError }
+  /** Nothing of the kind may happen. */
+  | { readonly _tag: "Died"; readonly detail: string }
+
+/** It may still happen, or have happened. */
+export const isUnknown = (outcome: Outcome | undefined): boolean =>
+  outcome === undefined || outcome._tag === "Died" ||
+  (outcome._tag === "Failed" && (outcome.error._tag === "Unavailable" || outcome.error._tag === "StartFailed"))
+
+export class Oracle {
+  readonly copies: Array<Copy> = []
+  readonly executions: Array<Execution> = []
+  readonly asked: Array<Asked> = []
+  /** Found on the way; any is a failure. */
+  readonly violations: Array<string> = []
+  /** Names whose last registration may be lost: every node that knew of it has crashed. */
+  readonly excused = new Map<string, number>()
+  crashes = 0
+
+  /** Copies that nobody has ended, on machines that go on. */
+  get living(): ReadonlyArray<Copy> {
+    return this.copies.filter((copy) => copy.endedMs === undefined && !copy.machine.isDead)
+  }
+
+  violation(text: string): void {
+    if (!this.violations.includes(text)) this.violations.push(text)
+  }
+}
