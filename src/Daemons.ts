@@ -154,7 +154,7 @@ const pool = <E, R>(
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(keep, Effect.sleep(LOOK_EVERY))))
   }))
 
-const LONG_RUN_MS = 60_000
+const LONG_RUN_NANOS = 60_000_000_000n
 
 /** Supervised here, and registered by hand: it goes with its node, and nobody takes it over. */
 const onEachNode = <E, R>(
@@ -168,7 +168,7 @@ const onEachNode = <E, R>(
     if (placement?.allows?.(id, { id, labels, hash: 0, load: 0 }) === false) return
     const once = Effect.scoped(Effect.gen(function* () {
       yield* registry.adopt(sworm, id)
-      const begun = yield* Clock.currentTimeMillis
+      const begun = yield* Clock.monotonicTimeNanos
       // without its name it is nobody's: it begins again with it
       const isGone = registry.watch(sworm, { name: id }).pipe(
         Stream.filter(({ _tag }) => _tag === "Unregistered"),
@@ -180,7 +180,7 @@ const onEachNode = <E, R>(
         (cause) =>
           Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.logWarning(`"${sworm}" failed`, cause)
       )
-      return (yield* Clock.currentTimeMillis) - begun > LONG_RUN_MS
+      return (yield* Clock.monotonicTimeNanos) - begun > LONG_RUN_NANOS
     }))
     const loop = Effect.gen(function* () {
       while (true) {

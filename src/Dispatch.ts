@@ -12,6 +12,7 @@ import { NO_CHAIN } from "./runtime/Mailbox.ts"
 import type { LocalProcesses } from "./runtime/LocalProcesses.ts"
 import { Receiver } from "./runtime/Receiver.ts"
 import type { CallError } from "./SwormError.ts"
+import { steadyMs } from "./runtime/clocks.ts"
 import type { Transport } from "./Transport.ts"
 
 export type { Directory, Location } from "./runtime/Directory.ts"
@@ -60,7 +61,7 @@ export const make: (
   directory: Directory
 ) => Effect.Effect<Dispatch, never, Scope.Scope> = Effect.fnUntraced(function* (node, transport, processes, directory) {
   const clock = yield* Clock.Clock
-  const nowMs = (): number => clock.currentTimeMillisUnsafe()
+  const nowMs = steadyMs(clock)
   const parts = { node, transport, processes, directory, nowMs }
   const caller: Caller = new Caller(parts, () => receiver)
   const receiver: Receiver = new Receiver({ ...parts, caller })

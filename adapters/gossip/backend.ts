@@ -9,6 +9,7 @@ import { HybridClock } from "../../src/protocol/stamp.ts"
 import { isGone, type Member } from "../../src/protocol/swim.ts"
 import { Channel } from "../../src/protocol/wire.ts"
 import type { RegistryChange } from "../../src/Registry.ts"
+import { steadyMs, wallMs } from "../../src/runtime/clocks.ts"
 import { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import * as Residencies from "../../src/runtime/Residency.ts"
 import * as TimerQueues from "../../src/runtime/TimerQueue.ts"
@@ -53,7 +54,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const context = yield* Effect.context<never>()
   const options = resolve(given, transport.maxFrameBytes)
-  const nowMs = (): number => clock.currentTimeMillisUnsafe()
+  const nowMs = steadyMs(clock)
   const stamps = new HybridClock()
   const processes = new LocalProcesses()
   /** Made last, told from the first: they decide when something is known, and nothing is known before they are there. */
@@ -66,7 +67,7 @@ export const makeBackend = Effect.fnUntraced(function* (
 
   const directory: Directory = new Directory({
     isGone: (section) => members.isGone(section),
-    nowMs,
+    wallMs: wallMs(clock),
     onName: (slot) => {
       late.caretaker?.look(slot)
       if (slot.view.claims[0]?.claim.extras !== undefined) owned.links.look(slot)
@@ -111,6 +112,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     node,
     options,
     nowMs,
+    wallMs: wallMs(clock),
     stamps,
     replication,
     directory,

@@ -131,7 +131,7 @@ export class Caretaker {
         return void core.writeTomb(sworm, name, decision, "OwnerGone")
       case "Renew": {
         const { epoch, isStale, registrations } = decision
-        const continuity = isStale === true ? core.parts.stamps.next(core.parts.nowMs()) : mine!.continuity
+        const continuity = isStale === true ? core.parts.stamps.next(core.parts.wallMs()) : mine!.continuity
         const claim: Claim = { ...mine!, mode: live(mine!), epoch, registrations, continuity }
         core.writeClaim(sworm, name, claim)
         return process?.serve(decision.epoch)
@@ -254,7 +254,7 @@ export class Caretaker {
           }
           const now = Math.max(epoch, still.epoch)
           const { extras, groups, metadata, start } = still.from
-          const continuity = stamps.next(core.parts.nowMs())
+          const continuity = stamps.next(core.parts.wallMs())
           const claim: Claim = {
             epoch: now,
             start,

@@ -26,7 +26,10 @@ import type { Requests } from "./requests.ts"
 export interface CoreParts {
   readonly node: Node
   readonly options: ResolvedGossipOptions
+  /** For how long something takes; never goes back. */
   readonly nowMs: () => number
+  /** For when something was. */
+  readonly wallMs: () => number
   readonly stamps: HybridClock
   readonly replication: Replication
   readonly directory: Directory
@@ -286,8 +289,8 @@ export class Core {
 
   /** The stamp of a failure: above all that is known of its link, whatever this node's clock says. */
   stampAfter(sworm: string, link: Link | undefined): number {
-    const { directory, nowMs, stamps } = this.parts
-    let stamp = stamps.next(nowMs())
+    const { directory, stamps, wallMs } = this.parts
+    let stamp = stamps.next(wallMs())
     for (const name of link?.names ?? []) {
       const known = directory.view(sworm, name).claims[0]?.claim.extras?.link?.stamp ?? 0
       stamp = Math.max(stamp, known + 1)

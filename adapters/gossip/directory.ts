@@ -42,7 +42,7 @@ const remove = <A>(index: Map<string, Set<A>>, key: string, item: A): void => {
 
 export interface DirectoryOptions {
   readonly isGone: (section: SectionId) => boolean
-  readonly nowMs: () => number
+  readonly wallMs: () => number
   /** Something about a name has changed: it is to be decided upon. */
   readonly onName: (slot: Slot) => void
   /** A node offers, or no longer offers, a sworm. */
@@ -66,7 +66,7 @@ export class Directory {
   constructor(options: DirectoryOptions, changes: PubSub.PubSub<RegistryChange>) {
     this.#options = options
     this.changes = changes
-    this.history = new History(options.nowMs)
+    this.history = new History(options.wallMs)
     this.watches = new Watches(this, options.isGone)
   }
 

@@ -15,18 +15,18 @@ interface Change {
 }
 
 export class History {
-  readonly #nowMs: () => number
+  readonly #wallMs: () => number
   readonly #changes: Array<Change> = []
   #next = 0
 
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs
+  constructor(wallMs: () => number) {
+    this.#wallMs = wallMs
   }
 
   note(slot: Slot, before: Held | undefined, after: Held | undefined): void {
     if (before?.section === after?.section && before?.claim.epoch === after?.claim.epoch) return
     const endReason = after === undefined ? slot.view.endReason : undefined
-    this.#changes[this.#next] = { atMs: this.#nowMs(), slot, before, after, endReason }
+    this.#changes[this.#next] = { atMs: this.#wallMs(), slot, before, after, endReason }
     this.#next = (this.#next + 1) % SIZE
   }
 

@@ -1,6 +1,7 @@
 /** How a node comes into the cluster (PROTOCOL R13): it looks for others, exchanges fully with a synced one, or forms. */
 import { Clock, Effect } from "effect"
 import { compareText } from "../../src/protocol/ids.ts"
+import { steadyMs } from "../../src/runtime/clocks.ts"
 import type { MembershipDriver } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
@@ -15,7 +16,7 @@ export const join = Effect.fnUntraced(function* (
   options: ResolvedGossipOptions
 ) {
   const clock = yield* Clock.Clock
-  const now = (): number => clock.currentTimeMillisUnsafe()
+  const now = steadyMs(clock)
   let looked = false
   yield* Effect.forkScoped(
     Effect.gen(function* () {
@@ -47,7 +48,7 @@ export const join = Effect.fnUntraced(function* (
       }
     } else if (now() - since >= options.formDelayMs && isLowest(members)) {
       // nobody to learn from: epochs start at the wall clock, above any that an earlier cluster gave out
-      replication.floor = Math.max(replication.floor, now())
+      replication.floor = Math.max(replication.floor, clock.currentTimeMillisUnsafe())
       replication.synced = true
       break
     }

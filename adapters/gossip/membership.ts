@@ -9,6 +9,7 @@ import { bootOf, compareText, nodeOf, type SectionId, sectionId } from "../../sr
 import { seededRandom } from "../../src/protocol/random.ts"
 import { isGone, type Member as SwimMember, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
 import { Channel, decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
+import { steadyMs } from "../../src/runtime/clocks.ts"
 import { TransportError } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { publish } from "./events.ts"
@@ -68,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const seed = yield* Random.nextIntBetween(1, 0x7fffffff)
   const changes = yield* PubSub.sliding<MemberChange>(1024)
-  const now = (): number => clock.currentTimeMillisUnsafe()
+  const now = steadyMs(clock)
   const { boot, id, labels } = node
   const swim = new Swim(
     { id, boot, incarnation: 0, status: "alive", address: transport.address, synced: false, labels },

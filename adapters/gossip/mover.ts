@@ -217,7 +217,7 @@ export class Mover {
   ): Effect.Effect<readonly [ok: boolean, detail: unknown, epoch?: number]> {
     return Effect.suspend(() => {
       const core = this.#core
-      const { directory, members, nowMs, processes, stamps } = core.parts
+      const { directory, members, processes, stamps, wallMs } = core.parts
       const spec = offered.spec
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed([false, "that node is leaving"] as const)
@@ -236,7 +236,7 @@ export class Mover {
           onSuccess: (process) => {
             process.status = "prepared"
             process.preparedFrom = source
-            const continuity = handoff === undefined ? stamps.next(nowMs()) : offered.continuity
+            const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch] as const
           }

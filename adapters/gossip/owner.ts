@@ -26,14 +26,15 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     return parts().core.parts.node
   },
   nowMs: () => parts().core.parts.nowMs(),
+  wallMs: () => parts().core.parts.wallMs(),
   renew: (process) => {
     const { core } = parts()
     const { following, name, sworm } = process
-    const { nowMs, processes, stamps } = core.parts
+    const { processes, stamps, wallMs } = core.parts
     const claim = core.entry(sworm, name)?.claim
     if (claim?.mode !== "live" || processes.get(sworm, name) !== process) return undefined
     const epoch = core.nextEpoch(sworm, name)
-    const continuity = stamps.next(nowMs())
+    const continuity = stamps.next(wallMs())
     const { link } = extrasOf(claim)
     // one that follows takes the stamp of what it follows: nobody follows a follower
     const stamp = following ?? core.stampAfter(sworm, link)

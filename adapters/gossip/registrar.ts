@@ -242,7 +242,7 @@ export class Registrar {
   ): Effect.fn.Return<Registered | typeof AGAIN, RegisterError> {
     const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
     const core = this.#core
-    const { members, node, nowMs, requests, stamps } = core.parts
+    const { members, node, requests, stamps, wallMs } = core.parts
     if (aliasOf !== undefined) return yield* this.#alias(sworm, name, aliasOf)
     const target = spec === undefined ? nodeOf(caller) : yield* this.#target(sworm, name, spec.type, nodeOf(caller))
     if (target === AGAIN) return AGAIN
@@ -252,7 +252,7 @@ export class Registrar {
       )
     }
     const epoch = core.nextEpoch(sworm, name)
-    const start = stamps.next(nowMs())
+    const start = stamps.next(wallMs())
     const member = members.member(target)
     const begun = target === node.id ? this.#start(reg, registration, epoch, start) : requests.ask(
       target,
@@ -326,7 +326,7 @@ export class Registrar {
     start: number
   ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const core = this.#core
-    const { node, nowMs, stamps } = core.parts
+    const { node, stamps, wallMs } = core.parts
     const claimed = (process: LocalProcess | undefined): Registered => {
       const claim: Claim = {
         epoch,
@@ -334,7 +334,7 @@ export class Registrar {
         registrations: [reg],
         mode: process === undefined ? "adopted" : "live",
         merged: [],
-        continuity: stamps.next(nowMs()),
+        continuity: stamps.next(wallMs()),
         spec,
         metadata,
         groups: [],
@@ -346,7 +346,7 @@ export class Registrar {
       return { section: node.section, version, epoch }
     }
     const operation = Effect.suspend((): Effect.Effect<Registered, RegisterError> => {
-      stamps.observe(start, nowMs())
+      stamps.observe(start, wallMs())
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))

@@ -7,7 +7,16 @@ import type { Location } from "../../src/Dispatch.ts"
 import { type EndReason, union } from "../../src/protocol/claims.ts"
 import type { Change } from "../../src/protocol/extras.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
-import { asArray, asCount, asFlag, asText, asTexts, decodeChange, encodeChange } from "../../src/protocol/wire.ts"
+import {
+  asArray,
+  asCount,
+  asFlag,
+  asText,
+  asTexts,
+  decodeChange,
+  encodeChange,
+  nameKey
+} from "../../src/protocol/wire.ts"
 import type { Lookup } from "../../src/Registry.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type InvalidInput, NotOwner, NotRegistered, type ProcessRef, type Unavailable } from "../../src/SwormError.ts"
@@ -202,10 +211,21 @@ export class Registrations {
     taskFor: (primary: string) => Task
   ): Effect.Effect<{ readonly section: SectionId; readonly version: number }, NotRegistered | Unavailable> {
     const { directory, node, requests } = this.#core.parts
+    /** An end that was asked for and not answered may have been made: then its tomb is the answer. */
+    let mayHaveEnded = false
     const attempt = Effect.gen({ self: this }, function* () {
       const at = directory.find(sworm, name) ?? (yield* this.locate(sworm, name))
-      if (at === "moving") return yield* this.#atRegistrar(sworm, name, taskFor(name))
-      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
+      if (at === "moving") {
+        const ended = yield* this.#atRegistrar(sworm, name, taskFor(name))
+        mayHaveEnded ||= ended === AGAIN
+        return ended
+      }
+      if (at === undefined) {
+        const ended = mayHaveEnded ? this.#endedAt(sworm, name) : undefined
+        return ended === undefined
+          ? yield* Effect.fail(new NotRegistered({ sworm, name }))
+          : { ...ended, task: taskFor(name) }
+      }
       const task = taskFor(at.name)
       if (at.section === node.section) {
         const version = yield* task.here()
@@ -214,7 +234,9 @@ export class Registrations {
       const reply = yield* requests.ask(nodeOf(at.section), task.method, task.body, ASK_TIMEOUT_MS).pipe(
         Effect.catchTag("NoAnswer", () => Effect.succeed(null))
       )
-      return reply === null ? AGAIN : { section: at.section, version: asCount(reply), task }
+      if (reply !== null) return { section: at.section, version: asCount(reply), task }
+      mayHaveEnded ||= task.method === Method.unregister
+      return AGAIN
     })
     return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
       Effect.tap((change) => kept(this.#core, change, operation)),
@@ -222,6 +244,16 @@ export class Registrations {
         task.method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void
       )
     )
+  }
+
+  /** Where it is written that a name has ended. */
+  #endedAt(sworm: string, name: string): { readonly section: SectionId; readonly version: number } | undefined {
+    const { directory, replication } = this.#core.parts
+    for (const [section, { tomb }] of directory.slot(sworm, name)?.entries ?? []) {
+      const version = replication.replica.versionOf(section, nameKey(sworm, name))
+      if (tomb?.reason === "Unregistered") return { section, version }
+    }
+    return undefined
   }
 
   /** A name that was ended is free for everybody once its registrar knows: see that it does, if it can be reached. */

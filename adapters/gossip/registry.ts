@@ -151,11 +151,11 @@ const writeMeta = (
   value: unknown
 ): Effect.Effect<void, InvalidInput | Unavailable> =>
   Effect.suspend((): Effect.Effect<void, InvalidInput | Unavailable> => {
-    const { nowMs, options, replication, stamps } = core.parts
+    const { options, replication, stamps, wallMs } = core.parts
     const invalid = checkName("meta key", key) ?? checkMetadata(key, value, options.deltaBytes)
     if (invalid !== undefined) return Effect.fail(invalid)
     // after what this node has seen of it, whatever its clock says
-    const stamp = Math.max(stamps.next(nowMs()), (latestMeta(core, sworm, key)?.stamp ?? 0) + 1)
+    const stamp = Math.max(stamps.next(wallMs()), (latestMeta(core, sworm, key)?.stamp ?? 0) + 1)
     const version = replication.write(metaKey(sworm, key), { stamp, value } satisfies MetaEntry)
     return replication.stored(version, `write meta "${key}"`)
   })

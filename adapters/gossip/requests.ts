@@ -4,6 +4,7 @@ import { CallTable } from "../../src/protocol/calls.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
 import { sectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asFlag, Channel } from "../../src/protocol/wire.ts"
+import { steadyMs } from "../../src/runtime/clocks.ts"
 import type { Peer, Transport } from "../../src/Transport.ts"
 
 /** What one node asks another. */
@@ -68,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
   const context = yield* Effect.context<never>()
-  const nowMs = (): number => clock.currentTimeMillisUnsafe()
+  const nowMs = steadyMs(clock)
   let lastId = 0
 
   const send = (to: string, body: ReadonlyArray<unknown>): boolean => {

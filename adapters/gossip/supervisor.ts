@@ -98,7 +98,7 @@ const link = (
   { names, strategy }: LinkOptions
 ): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> =>
   Effect.suspend((): Effect.Effect<void, NotRegistered | InvalidInput | Unavailable> => {
-    const { directory, nowMs, stamps } = core.parts
+    const { directory, stamps, wallMs } = core.parts
     // by the names that they were registered under, where an alias is given
     const primaries = names.map((name) => directory.find(sworm, name)?.name ?? name)
     if (names.length > MAX_LINKED || new Set(primaries).size !== names.length) {
@@ -106,7 +106,7 @@ const link = (
       return Effect.fail(new InvalidInput({ what: "link", detail }))
     }
     const known = primaries.map((name) => extrasOf(directory.view(sworm, name).claims[0]?.claim ?? {}).link?.stamp ?? 0)
-    const stamp = Math.max(stamps.next(nowMs()), ...known.map((before) => before + 1))
+    const stamp = Math.max(stamps.next(wallMs()), ...known.map((before) => before + 1))
     const declared = { strategy, names: primaries, stamp }
     // all must be there before the first is tied to the others
     const missing = Effect.filter(

@@ -22,6 +22,12 @@ interface CallerRecord {
   emptySinceMs: number | undefined
 }
 
+/**
+ * A copy of a call may come this long after its deadline, from a network or a caller that was held up: so long its record
+ * stays, unless the caller says before that it needs it no more, as it does with every further call.
+ */
+const LATE_MS = 60_000
+
 /** How long the floor of a silent caller is remembered: far longer than a copy of a call can be under way. */
 const FORGET_CALLER_MS = 10 * 60_000
 
@@ -79,10 +85,10 @@ export class CallTable {
     }
   }
 
-  /** Drops answers whose caller has given up waiting, and callers not heard of for a while. */
+  /** Drops answers that no copy of their call can ask for any more, and callers not heard of for a while. */
   expire(nowMs: number): void {
     for (const [id, caller] of this.#callers) {
-      for (const [seq, call] of caller.calls) if (call.deadlineMs < nowMs) caller.calls.delete(seq)
+      for (const [seq, call] of caller.calls) if (call.deadlineMs + LATE_MS < nowMs) caller.calls.delete(seq)
       if (caller.calls.size > 0) caller.emptySinceMs = undefined
       else if (nowMs - (caller.emptySinceMs ??= nowMs) > FORGET_CALLER_MS) this.#callers.delete(id)
     }

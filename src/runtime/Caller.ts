@@ -251,13 +251,13 @@ export class Caller {
       tried = true
       const remaining = Math.max(0, Math.ceil(deadline - nowMs()))
       const reply = isHere
-        ? yield* this.#awaitReply(seq, node.id, () => {
+        ? yield* this.#awaitReply(seq, node.id, deadline, () => {
           const { tag, type } = message
           const forwarded = { caller: node.section, seq, type, tag, payload: encoded, deadlineMs: deadline }
           this.#here().deliver(here!, forwarded)
           return true
         })
-        : yield* this.#awaitReply(seq, nodeOf(at.section), () =>
+        : yield* this.#awaitReply(seq, nodeOf(at.section), deadline, () =>
           this.#send(nodeOf(at.section), [
             CALL,
             seq,
@@ -277,13 +277,14 @@ export class Caller {
     }
   })
 
-  #awaitReply(seq: number, to: string, transmit: () => boolean): Effect.Effect<Reply> {
+  #awaitReply(seq: number, to: string, deadlineMs: number, transmit: () => boolean): Effect.Effect<Reply> {
     const { node, nowMs } = this.#parts
     return Effect.callback<Reply>((done) => {
       this.#pending.set(seq, {
         node: to,
         resume: (reply) => done(Effect.succeed(reply)),
-        resend: transmit,
+        // this node may have been held up: nobody waits any more, and the holder may have forgotten that it answered
+        resend: () => nowMs() < deadlineMs && transmit(),
         resendAtMs: nowMs() + RESEND_MS,
         sent: 1
       })

@@ -18,7 +18,9 @@ import { ProcessTimers } from "./ProcessTimers.ts"
 /** What a process reports; the backend answers. */
 export interface ProcessOwner {
   readonly node: { readonly id: string; readonly boot: number; readonly section: SectionId }
+  /** For how long something takes. */
   readonly nowMs: () => number
+  readonly wallMs: () => number
   /** It crashed and is to be started again: its new epoch, or `undefined` when it has lost its name meanwhile. */
   readonly renew: (process: LocalProcess) => number | undefined
   readonly crashed: (process: LocalProcess, detail: string) => void
@@ -120,8 +122,8 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return `${this.hosted.id}\n${this.name}`
   }
 
-  nowMs(): number {
-    return this.#owner.nowMs()
+  wallMs(): number {
+    return this.#owner.wallMs()
   }
 
   /** Has what `init` acquired; a passive process has not. */

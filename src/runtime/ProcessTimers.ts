@@ -6,7 +6,7 @@ import { InvalidInput } from "../SwormError.ts"
 import { describe } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 
-type When = (nowMs: number) => { readonly atMs: number; readonly everyMs: number | undefined }
+type When = (wallMs: number) => { readonly atMs: number; readonly everyMs: number | undefined }
 
 export class ProcessTimers implements Timers<never> {
   readonly #process: LocalProcess
@@ -21,7 +21,7 @@ export class ProcessTimers implements Timers<never> {
     payload?: unknown,
     options?: TimerOptions
   ): Effect.Effect<void> =>
-    this.#set(tag, payload, options, (nowMs) => ({ atMs: nowMs + millis(delay), everyMs: undefined }))
+    this.#set(tag, payload, options, (wallMs) => ({ atMs: wallMs + millis(delay), everyMs: undefined }))
 
   readonly every = (
     tag: string,
@@ -29,7 +29,7 @@ export class ProcessTimers implements Timers<never> {
     payload?: unknown,
     options?: TimerOptions
   ): Effect.Effect<void> =>
-    this.#set(tag, payload, options, (nowMs) => {
+    this.#set(tag, payload, options, (wallMs) => {
       const everyMs = millis(period)
       if (everyMs < SHORTEST_PERIOD_MS || everyMs === Infinity) {
         throw new InvalidInput({
@@ -37,7 +37,7 @@ export class ProcessTimers implements Timers<never> {
           detail: `${everyMs} ms; at least ${SHORTEST_PERIOD_MS} ms, and finite`
         })
       }
-      return { atMs: nowMs + everyMs, everyMs }
+      return { atMs: wallMs + everyMs, everyMs }
     })
 
   readonly at = (
@@ -68,7 +68,7 @@ export class ProcessTimers implements Timers<never> {
       if (encoded._tag === "Failure") {
         throw new InvalidInput({ what: `payload of "${tag}"`, detail: describe(encoded) })
       }
-      const { atMs, everyMs } = when(process.nowMs())
+      const { atMs, everyMs } = when(process.wallMs())
       if (!Number.isFinite(atMs)) throw new InvalidInput({ what: "time", detail: String(atMs) })
       const timer: Timer = { id: options?.id ?? tag, atMs, everyMs, tag, payload: encoded.value }
       process.setTimer(timer)

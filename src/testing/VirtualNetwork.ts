@@ -51,6 +51,8 @@ export interface VirtualNetwork {
   readonly attach: (node: Node) => Effect.Effect<Transport, never, Scope.Scope>
   /** Frames from one node to another are dropped in silence, and new connections between them time out. One way. */
   readonly cut: (from: string, to: string) => void
+  /** Do frames get through, both ways? */
+  readonly isLinked: (a: string, b: string) => boolean
   /** Undoes cuts between two nodes, or all. */
   readonly heal: (a?: string, b?: string) => void
   /** Cuts every link between the two sides, both ways. */
@@ -301,6 +303,7 @@ export const make: (options?: NetworkOptions) => Effect.Effect<VirtualNetwork> =
     return {
       attach,
       cut: (from, to) => void cuts.add(`${from}>${to}`),
+      isLinked: (a, b) => !isCut(a, b) && !isCut(b, a),
       heal: (a, b) => {
         if (a === undefined || b === undefined) return cuts.clear()
         cuts.delete(`${a}>${b}`)

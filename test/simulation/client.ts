@@ -1,5 +1,6 @@
 /** What a client on a node does for each operation; what it sees at once is checked at once. */
 import { Cause, Effect, Exit, Option } from "effect"
+import { Membership } from "@sworm/sworm"
 import type { Simulation } from "@sworm/sworm/testing"
 import { isSplit } from "./expected.ts"
 import { type Node, type Services, sworm, typeOf } from "./nodes.ts"
@@ -72,6 +73,12 @@ const outcomeOf = (exit: Exit.Exit<unknown, AnyError>): Outcome => {
     : { _tag: "Died", detail: Cause.pretty(exit.cause) }
 }
 
+/** Does a node see no other that is alive? */
+export const isAlone = (world: World, node: Node): boolean => {
+  const members = world.look(node, Effect.flatMap(Membership.Membership, ({ members }) => members)) ?? []
+  return !members.some(({ id, status }) => id !== node.id && status !== "dead" && status !== "left")
+}
+
 /** Asks a node for something; nothing when the node does not run. */
 export const ask = (world: World, oracle: Oracle, at: string, operation: Operation): void => {
   const node = world.nodes.get(at)
@@ -83,7 +90,8 @@ export const ask = (world: World, oracle: Oracle, at: string, operation: Operati
     operation,
     sinceMs: world.timeline.nowMs,
     endedMs: undefined,
-    outcome: undefined
+    outcome: undefined,
+    wasAlone: false
   }
   oracle.asked.push(asked)
   world.trace.note(world.timeline.nowMs, `#${asked.id} ${at}: ${JSON.stringify(operation)}`)
@@ -95,6 +103,7 @@ export const ask = (world: World, oracle: Oracle, at: string, operation: Operati
         Effect.sync(() => {
           asked.endedMs = world.timeline.nowMs
           asked.outcome = outcomeOf(exit)
+          asked.wasAlone = isAlone(world, node)
           world.trace.note(world.timeline.nowMs, `#${asked.id} ${describe(asked.outcome)}`)
         })
     )

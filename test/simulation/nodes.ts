@@ -51,12 +51,20 @@ export const nodesOf = (oracle: Oracle) =>
       const sinceMs = machine.nowMs
       const copy: Copy = { sworm: swormId, name, node: id, machine, epoch, sinceMs, endedMs: undefined }
       yield* Effect.acquireRelease(
-        Effect.sync(() => void oracle.copies.push(copy)),
-        () => Effect.sync(() => void (copy.endedMs = machine.nowMs))
+        Effect.sync(() => {
+          oracle.copies.push(copy)
+          oracle.note(`${name} begins at ${id}@${epoch}`)
+        }),
+        () =>
+          Effect.sync(() => {
+            copy.endedMs = machine.nowMs
+            oracle.note(`${name} ends at ${id}`)
+          })
       )
     })
   const handled = (self: Process.Self<ReadonlyArray<number>>, message: number) =>
     Effect.suspend(() => {
+      oracle.note(`message ${message} to ${self.name} at ${id}@${self.epoch}`)
       oracle.executions.push({ message, sworm: self.sworm, name: self.name, node: id, atMs: machine.nowMs })
       return Ref.updateAndGet(self.state, (all) => [...all, message])
     }).pipe(Effect.map((all) => all.length))

@@ -35,6 +35,8 @@ export interface Asked {
   readonly sinceMs: number
   endedMs: number | undefined
   outcome: Outcome | undefined
+  /** Nobody else was there, as the node saw it, when it was answered. */
+  wasAlone: boolean
 }
 
 export type Outcome =
@@ -54,9 +56,13 @@ export class Oracle {
   readonly asked: Array<Asked> = []
   /** Found on the way; any is a failure. */
   readonly violations: Array<string> = []
-  /** Names whose last registration may be lost: every node that knew of it has crashed. */
+  /** Names whose last registration may be lost, since when: every node that knew of it is gone. */
   readonly excused = new Map<string, number>()
-  crashes = 0
+  /** When nodes crashed, or left with nobody to hand over to. */
+  readonly losses: Array<number> = []
+
+  /** Told of what happens, for the trace. */
+  note: (text: string) => void = () => {}
 
   /** Copies that nobody has ended, on machines that go on. */
   get living(): ReadonlyArray<Copy> {

@@ -70,6 +70,7 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
   const oracle = new Oracle()
   const world: World = new Simulation.World<Services, unknown>({ seed, node: nodesOf(oracle) })
   world.trace.isVerbose = verbose
+  oracle.note = (text) => world.trace.note(world.timeline.nowMs, text)
   const seeds = (node: string): ReadonlyArray<string> => nodes.filter((other) => other !== node)
   const fail = (violations: ReadonlyArray<string>, settledMs: number): Result => ({
     violations: [...oracle.violations, ...violations],

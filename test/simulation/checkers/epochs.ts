@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import { type Node, sworm } from "../nodes.ts"
 import { swormIds } from "../operations.ts"
+import type { Copy } from "../oracle.ts"
 import type { Checker } from "./checker.ts"
 
 const seen = new WeakMap<Node, Map<string, number>>()
@@ -23,15 +24,12 @@ export const epochs: Checker = {
       }
     }
   },
-  end: (_, oracle) => {
-    const tokens = new Map<string, number>()
-    for (const { epoch, machine, name, node, sworm } of oracle.copies) {
-      if (sworm !== "Cells") continue
-      const token = `${sworm}/${name} ${epoch} at ${node}`
-      const before = tokens.get(token)
-      if (before !== undefined) return [`tokens: two copies of ${token}`]
-      tokens.set(token, machine.nowMs)
-    }
-    return []
-  }
+  end: (_, oracle) =>
+    oracle.copies.flatMap(({ epoch, machine, name, node, sworm }, index) => {
+      // a passive one wakes at the epoch that it has
+      const isSame = (other: Copy): boolean =>
+        other.machine === machine && other.epoch === epoch && other.name === name && other.sworm === sworm
+      const isTwice = sworm === "Cells" && oracle.copies.findIndex(isSame) !== index
+      return isTwice ? [`tokens: two copies of ${sworm}/${name} at ${node}@${epoch}`] : []
+    })
 }

@@ -1,7 +1,7 @@
 /** Acknowledged registrations run somewhere, once quiet; what was unregistered never runs again. */
 import { Effect, Option } from "effect"
 import { expected } from "../expected.ts"
-import { sworm } from "../nodes.ts"
+import { type Node, sworm } from "../nodes.ts"
 import { names, swormIds } from "../operations.ts"
 import type { Oracle } from "../oracle.ts"
 import type { World } from "../simulate.ts"
@@ -14,20 +14,39 @@ const isSeen = (world: World, id: typeof swormIds[number], name: string): boolea
   })
 
 /**
- * Two nodes store what is acknowledged. When as many crash, or when one does that was alone in its view, it may be lost:
- * then nothing is expected of the name any more, until somebody registers it again.
+ * Two nodes store what is acknowledged. When as many are lost, or one that was alone in its view, it may be lost: then
+ * nothing is expected of the name any more, until somebody registers it again.
  */
 export const excuseLost = (world: World, oracle: Oracle): void => {
+  oracle.losses.push(world.timeline.nowMs)
   for (const id of swormIds) {
     for (const name of names) {
-      if (expected(oracle, id, name) === "runs" && isSeen(world, id, name)) continue
-      oracle.excused.set(`${id}/${name}`, world.timeline.nowMs)
+      const last = oracle.asked.findLast(({ operation, outcome }) =>
+        operation.sworm === id && operation.name === name && outcome?._tag === "Done" &&
+        (operation._tag === "Register" || operation._tag === "Unregister")
+      )
+      const isDue = expected(oracle, id, name) === "runs"
+      if (last === undefined || (isDue && isSeen(world, id, name))) continue
+      const since = oracle.losses.filter((atMs) => atMs >= last.endedMs!).length
+      if (since >= (last.wasAlone ? 1 : 2)) oracle.excused.set(`${id}/${name}`, world.timeline.nowMs)
     }
   }
 }
 
+/** Nodes that have left, or that leave while nobody can be reached: they store nothing any more. */
+const left = new WeakSet<Node>()
+
 export const registrations: Checker = {
   name: "registrations are kept",
+  during: (world, oracle) => {
+    for (const node of world.nodes.values()) {
+      if (node.leaving === undefined || node.machine.isDead || left.has(node)) continue
+      const isReached = world.ready.some((other) => !other.machine.isHeld && world.network.isLinked(node.id, other.id))
+      if (isReached && node.leaving.exit === undefined) continue
+      left.add(node)
+      excuseLost(world, oracle)
+    }
+  },
   quiet: (world, oracle) =>
     swormIds.flatMap((id) =>
       names.flatMap((name) => {
