@@ -322,12 +322,15 @@ export class Registrar {
   #start(
     reg: RegistrationId,
     { leaseMs, metadata, name, spec, sworm }: Registration,
-    epoch: number,
+    asked: number,
     start: number
   ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const core = this.#core
     const { node, stamps, wallMs } = core.parts
+    // the registrar may not know yet what has ended here, nor this node before `init` what ends meanwhile
+    const above = (): number => Math.max(asked, core.nextEpoch(sworm, name))
     const claimed = (process: LocalProcess | undefined): Registered => {
+      const epoch = above()
       const claim: Claim = {
         epoch,
         start,
@@ -350,7 +353,7 @@ export class Registrar {
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
-      return Effect.flatMap(core.startProcess(sworm, name, spec, epoch, undefined), (process) => {
+      return Effect.flatMap(core.startProcess(sworm, name, spec, above(), undefined), (process) => {
         const taken = this.#known(sworm, name, reg)
         if (taken === undefined) return Effect.sync(() => claimed(process))
         core.parts.processes.remove(process)

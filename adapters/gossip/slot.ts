@@ -38,11 +38,15 @@ export class Slot {
     return this.entries.find(([id]) => id === section)?.[1]
   }
 
-  /** The claim that has the name, its holder gone or not; a released one has nothing. */
+  /**
+   * The claim that has the name, its holder gone or not. A released one has nothing; one that is not above all that has
+   * ended lifts itself first, so that nobody sees epochs go back (H17).
+   */
   get top(): Held | undefined {
     if (this.#top !== null) return this.#top
-    const top = this.view.claims[0]
-    return this.#top = top?.claim.mode === "released" ? undefined : top
+    const { claims: [top], endedEpoch } = this.view
+    const isUsable = top !== undefined && top.claim.mode !== "released" && top.claim.epoch > endedEpoch
+    return this.#top = isUsable ? top : undefined
   }
 
   get ref(): ProcessRef | undefined {

@@ -2,7 +2,7 @@
 import { Cause, Effect, Exit, Option } from "effect"
 import { Membership } from "@sworm/sworm"
 import type { Simulation } from "@sworm/sworm/testing"
-import { isSplit } from "./expected.ts"
+import { others } from "./expected.ts"
 import { type Node, type Services, sworm, typeOf } from "./nodes.ts"
 import type { Operation } from "./operations.ts"
 import { type AnyError, type Asked, isUnknown, type Oracle, type Outcome } from "./oracle.ts"
@@ -19,7 +19,7 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
     const { name } = operation
     switch (operation._tag) {
       case "Register": {
-        const ref = yield* client.register(name, type, {})
+        const ref = yield* client.register(name, type, {}, { metadata: asked.id })
         const seen = yield* client.whereis(name)
         if (Option.isNone(seen) && !isContested(oracle, asked)) {
           oracle.violation(`read-your-writes: "${name}" was registered at "${asked.node.id}", which does not find it`)
@@ -27,6 +27,8 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
         return ref.epoch
       }
       case "Unregister": {
+        const entry = yield* client.entry(name)
+        asked.ends = Option.getOrUndefined(entry)?.metadata as number | undefined
         yield* client.unregister(name)
         const seen = yield* client.whereis(name)
         if (Option.isSome(seen) && !isContested(oracle, asked)) {
@@ -51,14 +53,14 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
         return yield* client.leave(operation.group, name)
       case "Alias":
         return yield* client.alias(operation.alias, name)
-      case "Describe":
-        return yield* client.setMetadata(name, operation.metadata)
+      case "Put":
+        return yield* client.putMeta(name, operation.value)
     }
   })
 
 /** Did somebody ask for the opposite meanwhile, or stand two registrations side by side? Then either may be seen. */
-const isContested = (oracle: Oracle, { id, operation: { name, sworm }, sinceMs }: Asked): boolean =>
-  isSplit(oracle, sworm, name) ||
+const isContested = (oracle: Oracle, { ends, id, operation: { _tag: tag, name, sworm }, sinceMs }: Asked): boolean =>
+  (tag === "Unregister" && others(oracle, sworm, name, ends).length > 0) ||
   oracle.asked.some((other) =>
     other.id !== id && other.operation.sworm === sworm && other.operation.name === name &&
     (other.operation._tag === "Register" || other.operation._tag === "Unregister") &&
@@ -91,7 +93,8 @@ export const ask = (world: World, oracle: Oracle, at: string, operation: Operati
     sinceMs: world.timeline.nowMs,
     endedMs: undefined,
     outcome: undefined,
-    wasAlone: false
+    wasAlone: false,
+    ends: undefined
   }
   oracle.asked.push(asked)
   world.trace.note(world.timeline.nowMs, `#${asked.id} ${at}: ${JSON.stringify(operation)}`)

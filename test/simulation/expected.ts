@@ -13,24 +13,37 @@ const isDone = ({ outcome }: Asked): boolean => outcome?._tag === "Done"
 /** A refusal that leaves everything as it was. */
 const isRefused = ({ outcome }: Asked): boolean => outcome?._tag === "Failed" && !isUnknown(outcome)
 
+const about = (oracle: Oracle, sworm: SwormId, name: string): ReadonlyArray<Asked> =>
+  oracle.asked.filter(({ operation }) => operation.sworm === sworm && operation.name === name)
+
 /**
- * Did two registrations of the name stand side by side, in two parts of the cluster? Then one `unregister` may have
- * known of one of them only, and the other goes on.
+ * Has a registration ended for certain? The node that was asked to end the name saw this one there, and nobody asked for
+ * another meanwhile. Of two that stand side by side, in two parts of the cluster, only the one that is seen has.
  */
-export const isSplit = (oracle: Oracle, sworm: SwormId, name: string): boolean => {
-  const asked = oracle.asked.filter(({ operation }) => operation.sworm === sworm && operation.name === name)
-  const registers = asked.filter((one) => one.operation._tag === "Register" && !isRefused(one))
-  const unregisters = asked.filter((one) => one.operation._tag === "Unregister" && isDone(one))
-  return registers.some((first) =>
-    registers.some((second) =>
-      first.id < second.id &&
-      !unregisters.some((between) => !mayFollow(first, between) && !mayFollow(between, second))
+const hasEnded = (register: Asked, all: ReadonlyArray<Asked>): boolean =>
+  all.some((unregister) =>
+    unregister.operation._tag === "Unregister" && isDone(unregister) && unregister.ends === register.id &&
+    !all.some((other) =>
+      other.operation._tag === "Register" && other.id !== register.id && mayFollow(other, unregister) &&
+      other.sinceMs <= unregister.endedMs!
     )
+  )
+
+/** Registrations of a name, besides this one, that may stand. */
+export const others = (
+  oracle: Oracle,
+  sworm: SwormId,
+  name: string,
+  than: number | undefined
+): ReadonlyArray<Asked> => {
+  const all = about(oracle, sworm, name)
+  return all.filter((one) =>
+    one.operation._tag === "Register" && one.id !== than && !isRefused(one) && !hasEnded(one, all)
   )
 }
 
 export const expected = (oracle: Oracle, sworm: SwormId, name: string): Expected => {
-  const asked = oracle.asked.filter(({ operation }) => operation.sworm === sworm && operation.name === name)
+  const asked = about(oracle, sworm, name)
   const registers = asked.filter(({ operation }) => operation._tag === "Register")
   const unregisters = asked.filter(({ operation }) => operation._tag === "Unregister")
   const excusedMs = oracle.excused.get(`${sworm}/${name}`) ?? -1
@@ -39,11 +52,6 @@ export const expected = (oracle: Oracle, sworm: SwormId, name: string): Expected
     unregisters.every((unregister) => isRefused(unregister) || !mayFollow(unregister, register))
   )
   if (runs) return "runs"
-  const isGone = registers.every((register) =>
-    isRefused(register) ||
-    unregisters.some((unregister) =>
-      isDone(unregister) && unregister.endedMs! > excusedMs && !mayFollow(register, unregister)
-    )
-  )
-  return isGone && excusedMs < 0 && !isSplit(oracle, sworm, name) ? "gone" : "either"
+  const isGone = excusedMs < 0 && registers.every((register) => isRefused(register) || hasEnded(register, asked))
+  return isGone ? "gone" : "either"
 }

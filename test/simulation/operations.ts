@@ -14,7 +14,8 @@ export type Operation =
   | { readonly _tag: "Join"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Leave"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Alias"; readonly sworm: SwormId; readonly name: string; readonly alias: string }
-  | { readonly _tag: "Describe"; readonly sworm: SwormId; readonly name: string; readonly metadata: number }
+  /** A value of the sworm as a whole. */
+  | { readonly _tag: "Put"; readonly sworm: SwormId; readonly name: string; readonly value: number }
 
 export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers"]
 export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
@@ -34,5 +35,5 @@ export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, n
   if (roll < 89) return { _tag: "Join", sworm, name, group: dice.pick(groups) }
   if (roll < 92) return { _tag: "Leave", sworm, name, group: dice.pick(groups) }
   if (roll < 95) return { _tag: "Alias", sworm, name, alias: `${name}'s other name` }
-  return { _tag: "Describe", sworm, name, metadata: next }
+  return { _tag: "Put", sworm, name, value: next }
 }

@@ -37,6 +37,8 @@ export interface Asked {
   outcome: Outcome | undefined
   /** Nobody else was there, as the node saw it, when it was answered. */
   wasAlone: boolean
+  /** For the end of a registration: which one was seen there, before. */
+  ends: number | undefined
 }
 
 export type Outcome =

@@ -54,7 +54,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "[D11] Membership.leave hands everything over and says goodbye; again it does nothing",
+    "[P81] [D11] Membership.leave hands everything over and says goodbye; again it does nothing",
     ([a, b]) =>
       Effect.gen(function* () {
         yield* a.workers.register("kept@b", Counter, { start: 0 })

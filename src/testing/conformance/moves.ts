@@ -134,7 +134,7 @@ const moving = (node: TestNode) =>
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
     3,
-    "[P107] [P112] a node that leaves hands its processes over: with state and groups, at higher epochs",
+    "[T9] [P107] [P112] a node that leaves hands its processes over: with state and groups, at higher epochs",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const before = yield* populate(a, 60, (i) => `p${i}@${"abc"[i % 3]}`)

@@ -134,7 +134,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     2,
-    "[P9] names and metadata stay with a process through a crash and a move",
+    "[T10] [P9] names and metadata stay with a process through a crash and a move",
     ([a, b], cluster) =>
       Effect.gen(function* () {
         const first = yield* a.workers.register("main@b", Counter, { start: 5 }, { metadata: "kept" })

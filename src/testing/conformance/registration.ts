@@ -108,7 +108,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
 
   define(
     3,
-    "[P18] [P19] [P37] a taken name is refused with the ref of who has it",
+    "[T8] [P18] [P19] [P37] a taken name is refused with the ref of who has it",
     ([a, b, c]) =>
       Effect.gen(function* () {
         const ref = yield* a.workers.register("taken@b", Counter, { start: 0 })

@@ -194,7 +194,7 @@ export const inflict = <A, E>(
 export const calm = <A, E>(world: World<A, E>): void => {
   world.network.heal()
   world.network.change(FAIR)
-  for (const { id, machine } of world.running) {
+  for (const { id, machine } of world.nodes.values()) {
     if (machine.isHeld) world.hold(id, false)
     machine.drift(1)
   }

@@ -27,22 +27,21 @@ export const excuseLost = (world: World, oracle: Oracle): void => {
       )
       const isDue = expected(oracle, id, name) === "runs"
       if (last === undefined || (isDue && isSeen(world, id, name))) continue
-      const since = oracle.losses.filter((atMs) => atMs >= last.endedMs!).length
+      const isHolderLost = last.node.machine.isDead || last.node.leaving !== undefined
+      const since = Math.max(isHolderLost ? 1 : 0, oracle.losses.filter((atMs) => atMs >= last.endedMs!).length)
       if (since >= (last.wasAlone ? 1 : 2)) oracle.excused.set(`${id}/${name}`, world.timeline.nowMs)
     }
   }
 }
 
-/** Nodes that have left, or that leave while nobody can be reached: they store nothing any more. */
+/** Nodes that have left: they store nothing any more. */
 const left = new WeakSet<Node>()
 
 export const registrations: Checker = {
   name: "registrations are kept",
   during: (world, oracle) => {
     for (const node of world.nodes.values()) {
-      if (node.leaving === undefined || node.machine.isDead || left.has(node)) continue
-      const isReached = world.ready.some((other) => !other.machine.isHeld && world.network.isLinked(node.id, other.id))
-      if (isReached && node.leaving.exit === undefined) continue
+      if (node.leaving?.exit === undefined || node.machine.isDead || left.has(node)) continue
       left.add(node)
       excuseLost(world, oracle)
     }
