@@ -25,6 +25,8 @@ import {
 import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
 
+const SEEN_STEP_MS = 20
+
 type Outcome = Exit.Exit<Registered, RegisterError>
 
 export class Registrar {
@@ -55,9 +57,27 @@ export class Registrar {
     return retrying(this.#core, operation, registerMillis(registration.spec), () => this.#attempt(reg, registration))
       .pipe(
         Effect.flatMap((made) =>
-          Effect.as(kept(this.#core, made, operation), { sworm, name, node: nodeOf(made.section), epoch: made.epoch })
+          kept(this.#core, made, operation).pipe(
+            Effect.andThen(this.#seenHere(sworm, name)),
+            Effect.as({ sworm, name, node: nodeOf(made.section), epoch: made.epoch })
+          )
         )
       )
+  }
+
+  /**
+   * Who registers finds the name. While a split heals, the copy that stands first may be on a node that is still thought
+   * dead, which shows in a moment; a name that has ended meanwhile is not waited for.
+   */
+  #seenHere(sworm: string, name: string): Effect.Effect<void> {
+    const { directory } = this.#core.parts
+    const isSettled = (): boolean => directory.ref(sworm, name) !== undefined || !directory.isClaimed(sworm, name)
+    return Effect.suspend(() =>
+      isSettled() ? Effect.void : Effect.raceFirst(
+        Effect.repeat(Effect.sleep(SEEN_STEP_MS), { until: isSettled }),
+        Effect.sleep(ASK_TIMEOUT_MS)
+      )
+    )
   }
 
   #attempt(reg: RegistrationId, registration: Registration): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
