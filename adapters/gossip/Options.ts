@@ -22,6 +22,11 @@ export interface GossipOptions {
   readonly formDelay?: Duration.Input | undefined
   /** How long the dead are remembered. Default 24 hours. Should be equal on all nodes. */
   readonly forgetAfter?: Duration.Input | undefined
+  /**
+   * That a name has ended is remembered at least this long, and until everyone knows. Must exceed the longest
+   * `startTimeout`: a registration that is asked for again after its end must be known. Default 5 minutes.
+   */
+  readonly tombAge?: Duration.Input | undefined
   /** After a change of members a registrar first asks its predecessor for this long. Default 2 seconds. */
   readonly joinGrace?: Duration.Input | undefined
 }
@@ -38,6 +43,7 @@ export interface ResolvedGossipOptions {
   readonly redialIntervalMs: number
   readonly formDelayMs: number
   readonly joinGraceMs: number
+  readonly tombAgeMs: number
   /** Replication frames hold about this much. */
   readonly deltaBytes: number
 }
@@ -78,5 +84,6 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),
   joinGraceMs: millis(options.joinGrace, "2 seconds"),
+  tombAgeMs: millis(options.tombAge, "5 minutes"),
   deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)
 })

@@ -16,6 +16,7 @@ import * as TimerQueues from "../../src/runtime/TimerQueue.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { Transport } from "../../src/Transport.ts"
 import { Caretaker } from "./caretaker.ts"
+import { Collector } from "./collector.ts"
 import { Core } from "./core.ts"
 import { Directory } from "./directory.ts"
 import { GivenUps } from "./givenups.ts"
@@ -84,10 +85,13 @@ export const makeBackend = Effect.fnUntraced(function* (
     transport,
     {
       others: () => members.view().present.filter(({ id }) => id !== node.id).map(({ id }) => id),
-      everyone: () => members.everyone().filter(({ id }) => id !== node.id).map(({ id }) => id),
+      // whoever has said goodbye never comes back in that run
+      everyone: () =>
+        members.everyone().filter(({ id, status }) => id !== node.id && status !== "left").map(({ id }) => id),
       isSyncedPeer: (id) => members.member(id)?.synced ?? false
     },
     options.deltaBytes,
+    nowMs,
     (section, key, _before, after) => directory.apply(section, key, after)
   )
   const requests = yield* Requesting.make(transport, () => replication.flush())
@@ -98,6 +102,7 @@ export const makeBackend = Effect.fnUntraced(function* (
         deaths = members.deaths()
         late.caretaker.mayTakeOver = false
       }
+      if (!isGone(member.status)) replication.replica.exhume(sectionOf(member))
       if (!matters(member, before)) return
       lookAtAll()
       replication.wake()
@@ -149,7 +154,8 @@ export const makeBackend = Effect.fnUntraced(function* (
     caretaker.mayTakeOver = true
     caretaker.lookAtAll()
   }
-  yield* drive(transport, replication, caretaker, options.syncIntervalMs, nowMs)
+  const collector = new Collector(core, options.tombAgeMs)
+  yield* drive(transport, replication, caretaker, collector, options.syncIntervalMs, nowMs)
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
@@ -197,6 +203,7 @@ const drive = Effect.fnUntraced(function* (
   transport: Transport,
   replication: Replication,
   caretaker: Caretaker,
+  collector: Collector,
   syncIntervalMs: number,
   nowMs: () => number
 ) {
@@ -222,6 +229,8 @@ const drive = Effect.fnUntraced(function* (
       if (peer !== undefined) replication.compareWith(peer)
       caretaker.lookAtReleased()
       replication.sweep(nowMs())
+      replication.prune()
+      collector.collect()
     })
   )))
 })

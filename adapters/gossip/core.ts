@@ -4,7 +4,7 @@ import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
 import type { Candidate, Placement, PlacementContext } from "../../src/Placement.ts"
-import { type Claim, type EndReason, type NameEntry, type Spec, union } from "../../src/protocol/claims.ts"
+import { type Claim, type EndReason, type NameEntry, type Spec, type Tomb, union } from "../../src/protocol/claims.ts"
 import { applyChange, type Change, type Link } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
@@ -102,6 +102,9 @@ export class Core {
   readonly staying = new WeakSet<LocalProcess>()
   /** Things that run here and were registered by hand: who to tell when they lose their name. */
   readonly adopted = new Map<string, () => void>()
+
+  /** Names that have a tomb in this node's section, the oldest first, and since when it is as it is. */
+  readonly tombs = new Map<string, { readonly sworm: string; readonly name: string; readonly sinceMs: number }>()
 
   constructor(parts: CoreParts) {
     this.parts = parts
@@ -277,8 +280,29 @@ export class Core {
       : this.writeClaim(sworm, name, changed)
   }
 
+  /** Takes over what a dead section says has ended (R9); a claim of this node's stays beside it. */
+  adoptTomb(sworm: string, name: string, { epoch, reason, registrations }: Tomb): void {
+    const before = this.entry(sworm, name)
+    const tomb: Tomb = {
+      registrations: union(before?.tomb?.registrations ?? [], registrations),
+      epoch: Math.max(before?.tomb?.epoch ?? 0, epoch),
+      reason: before?.tomb?.reason ?? reason
+    }
+    this.#write(sworm, name, { claim: before?.claim, tomb })
+  }
+
+  /** R10. */
+  dropTomb(sworm: string, name: string): void {
+    this.#write(sworm, name, { claim: this.entry(sworm, name)?.claim, tomb: undefined })
+  }
+
   #write(sworm: string, name: string, entry: NameEntry): number {
     const value = entry.claim === undefined && entry.tomb === undefined ? undefined : entry
+    const key = keyOf(sworm, name)
+    if (this.entry(sworm, name)?.tomb !== entry.tomb) {
+      this.tombs.delete(key)
+      if (entry.tomb !== undefined) this.tombs.set(key, { sworm, name, sinceMs: this.parts.nowMs() })
+    }
     this.onClaim(sworm, name, entry.claim)
     return this.parts.replication.write(nameKey(sworm, name), value)
   }

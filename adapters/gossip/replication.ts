@@ -13,6 +13,10 @@ import type { Peer, Transport } from "../../src/Transport.ts"
 interface PeerState {
   /** What the peer said it has; `undefined` until it says so on this connection. */
   versions: Map<SectionId, number> | undefined
+  /** When it said so. */
+  toldAtMs: number
+  /** What it has dropped, as it said last. */
+  buried: Versions
   /** How much of this node's section was sent to it, how much it has confirmed. */
   sent: number
   confirmed: number
@@ -33,6 +37,7 @@ export interface ReplicationView {
   readonly isSyncedPeer: (node: string) => boolean
 }
 
+const NONE: Versions = new Map()
 const STORED_TIMEOUT_MS = 5000
 const PULL_MS = 100
 const SWEEP_AFTER_MS = 60_000
@@ -48,14 +53,23 @@ export class Replication {
   readonly #transport: Transport
   readonly #view: ReplicationView
   readonly #deltaBytes: number
+  readonly #nowMs: () => number
   readonly #peers = new Map<string, PeerState>()
   readonly #waiters = new Set<Waiter>()
   #flushing = false
   /** What every member had seen at a time. */
   #toSweep = { version: 0, sinceMs: 0 }
 
-  constructor(own: SectionId, transport: Transport, view: ReplicationView, deltaBytes: number, onChange: OnChange) {
+  constructor(
+    own: SectionId,
+    transport: Transport,
+    view: ReplicationView,
+    deltaBytes: number,
+    nowMs: () => number,
+    onChange: OnChange
+  ) {
     this.replica = new Replica(own, onChange)
+    this.#nowMs = nowMs
     this.#transport = transport
     this.#view = view
     this.#deltaBytes = deltaBytes
@@ -148,6 +162,45 @@ export class Replication {
     }
   }
 
+  /** No epoch at or below it is given again. */
+  raiseFloor(epoch: number): void {
+    this.floor = Math.max(this.floor, epoch)
+  }
+
+  /** Has a peer buried at least as much of a dead section as is stored here? Then its tombs are in living ones. */
+  isDischarged(section: SectionId): boolean {
+    const version = this.replica.version(section)
+    for (const peer of this.#peers.values()) if ((peer.buried.get(section) ?? -1) >= version) return true
+    return false
+  }
+
+  /** Does nobody have a section any more, as far as this node was told since it dropped it? */
+  isBuriedByAll(section: SectionId): boolean {
+    return this.#view.everyone().every((id) => {
+      const versions = this.#peers.get(id)?.versions
+      return versions !== undefined && !versions.has(section)
+    })
+  }
+
+  /**
+   * Has everyone said, since then, that it has these versions of all living sections, nothing that is not here too, and
+   * no section that this node has buried?
+   */
+  haveAll(wanted: Versions, sinceMs: number, isLiving: (section: SectionId) => boolean): boolean {
+    return this.#view.everyone().every((id) => {
+      const peer = this.#peers.get(id)
+      if (peer?.versions === undefined || peer.toldAtMs < sinceMs) return false
+      for (const [section, version] of wanted) {
+        if (isLiving(section) && (peer.versions.get(section) ?? 0) < version) return false
+      }
+      for (const [section, version] of peer.versions) {
+        if (this.replica.buried.has(section)) return false
+        if (isLiving(section) && this.replica.version(section) < version) return false
+      }
+      return true
+    })
+  }
+
   /** Has every member, dead ones too, stored this version of a section? */
   seenByAll(section: SectionId, version: number): boolean {
     return this.#view.everyone().every((id) => (this.#peers.get(id)?.versions?.get(section) ?? 0) >= version)
@@ -168,8 +221,23 @@ export class Replication {
   // ---- peers
 
   linkUp(peer: Peer): void {
-    this.#peers.set(peer.id, { versions: undefined, sent: 0, confirmed: 0, awaiting: false })
+    this.#peers.set(peer.id, {
+      versions: undefined,
+      toldAtMs: 0,
+      buried: NONE,
+      sent: 0,
+      confirmed: 0,
+      awaiting: false
+    })
     this.#send(peer.id, this.#digest(true))
+  }
+
+  /** Forgets what was told by nodes that nobody remembers. */
+  prune(): void {
+    const everyone = new Set(this.#view.everyone())
+    for (const [id, { versions }] of this.#peers) {
+      if (versions === undefined && !everyone.has(id)) this.#peers.delete(id)
+    }
   }
 
   linkDown(peer: Peer): void {
@@ -203,7 +271,7 @@ export class Replication {
         return this.#send(from.id, { _tag: "Same", hash: message.hash })
       case "Same":
         if (message.hash !== this.replica.digestHash()) break
-        this.#learn(peer, this.replica.versions())
+        this.#learn(peer, this.replica.versions(), this.replica.buried)
         if (this.synced && this.#view.isSyncedPeer(from.id)) this.onCaughtUp()
         break
       case "Digest":
@@ -222,21 +290,24 @@ export class Replication {
     this.wake()
   }
 
-  #learn(peer: PeerState, versions: Map<SectionId, number>): void {
+  #learn(peer: PeerState, versions: Map<SectionId, number>, buried: Versions): void {
     peer.versions = versions
+    peer.buried = new Map(buried)
+    peer.toldAtMs = this.#nowMs()
     peer.confirmed = Math.max(peer.confirmed, versions.get(this.replica.own) ?? 0)
   }
 
   #digestArrived(from: Peer, peer: PeerState, digest: SyncMessage & { readonly _tag: "Digest" }): void {
     this.floor = Math.max(this.floor, digest.floor)
-    this.#learn(peer, new Map(digest.versions))
+    this.#learn(peer, new Map(digest.versions), digest.buried)
     peer.sent = digest.versions.get(this.replica.own) ?? 0
     peer.awaiting = false
-    const deltas = this.replica.deltasFor(digest.versions, this.#deltaBytes)
+    const deltas = this.replica.deltasFor(digest.versions, this.#deltaBytes, undefined, digest.buried)
     if (deltas.length > 0) {
       const complete = deltas.every(({ section, to }) => to >= this.replica.version(section)) &&
         [...this.replica.versions()].every(([id, version]) =>
-          (digest.versions.get(id) ?? 0) >= version || deltas.some(({ section }) => section === id)
+          (digest.versions.get(id) ?? 0) >= version || digest.buried.has(id) ||
+          deltas.some(({ section }) => section === id)
         )
       this.#send(from.id, { _tag: "Deltas", deltas, complete, floor: this.floor })
       const own = deltas.find(({ section }) => section === this.replica.own)
@@ -261,12 +332,15 @@ export class Replication {
   }
 
   #lacks(versions: Versions): boolean {
-    for (const [section, version] of versions) if (this.replica.version(section) < version) return true
+    for (const [section, version] of versions) {
+      if (this.replica.version(section) < version && !this.replica.buried.has(section)) return true
+    }
     return false
   }
 
   #digest(wants: boolean): SyncMessage {
-    return { _tag: "Digest", versions: this.replica.versions(), synced: this.synced, floor: this.floor, wants }
+    const { buried } = this.replica
+    return { _tag: "Digest", versions: this.replica.versions(), buried, synced: this.synced, floor: this.floor, wants }
   }
 
   #send(to: string, message: SyncMessage): void {

@@ -10,6 +10,8 @@ export class Slot {
   readonly sworm: string
   readonly name: string
   readonly entries: Array<readonly [SectionId, NameEntry]> = []
+  /** How often anything about it has changed. */
+  changes = 0
   #view: NameView | undefined
   /** Made when first asked for: looking a name up is one look at them. */
   #top: Held | undefined | null = null
@@ -25,6 +27,7 @@ export class Slot {
   }
 
   set(section: SectionId, entry: NameEntry | undefined): void {
+    this.changes++
     this.#view = undefined
     this.#top = null
     this.#ref = undefined

@@ -89,6 +89,8 @@ export class Replica {
   readonly own: SectionId
   readonly #sections = new Map<SectionId, Section>()
   readonly #onChange: OnChange
+  /** Dead sections that were dropped, and at which version: not taken in again from whoever still has them (R9). */
+  readonly #buried = new Map<SectionId, number>()
   #digestHash: number | undefined
 
   constructor(own: SectionId, onChange: OnChange) {
@@ -136,6 +138,11 @@ export class Replica {
     return versions
   }
 
+  /** Marks of sections that were dropped. */
+  get buried(): Versions {
+    return this.#buried
+  }
+
   /** One number for all versions: equal numbers mean equal copies (up to a 1 in 2^32 accident, repaired by the next write). */
   digestHash(): number {
     if (this.#digestHash === undefined) {
@@ -150,14 +157,14 @@ export class Replica {
 
   /**
    * What a peer with the given versions lacks, about `maxBytes` of it, or one entry that is larger. Sections are cut,
-   * never skipped over, so every part is contiguous.
+   * never skipped over, so every part is contiguous. What the peer has buried it would not take.
    */
-  deltasFor(have: Versions, maxBytes: number, only?: SectionId): Array<Delta> {
+  deltasFor(have: Versions, maxBytes: number, only?: SectionId, buried?: Versions): Array<Delta> {
     const deltas: Array<Delta> = []
     let room = maxBytes
     for (const [id, section] of only === undefined ? this.#sections : this.#only(only)) {
       const from = have.get(id) ?? 0
-      if (section.version <= from || room <= 0) continue
+      if (section.version <= from || room <= 0 || buried?.has(id) === true) continue
       const entries: Array<readonly [string, number, unknown]> = []
       let to = section.version
       for (const [key, entry] of section.since(from)) {
@@ -182,7 +189,7 @@ export class Replica {
 
   /** Merges a delta of a foreign section; `false` when it leaves a gap, then nothing of it was stored. */
   apply(delta: Delta): boolean {
-    if (delta.section === this.own) return true
+    if (delta.section === this.own || this.#buried.has(delta.section)) return true
     let section = this.#sections.get(delta.section)
     const have = section?.version ?? 0
     if (delta.from > have) return false
@@ -200,10 +207,26 @@ export class Replica {
     return true
   }
 
-  /** Drops a dead section that nothing depends on any more (R9). */
-  drop(id: SectionId): void {
+  /** Drops a dead section that nothing depends on any more, and marks it (R9). */
+  bury(id: SectionId): void {
     const section = this.#sections.get(id)
     if (section === undefined || id === this.own) return
+    this.#buried.set(id, section.version)
+    this.#discard(id, section)
+  }
+
+  /** Its node is alive after all, or nobody has it any more: the mark is void. */
+  exhume(id: SectionId): void {
+    this.#buried.delete(id)
+  }
+
+  /** Drops all that others have told, after this node was away for longer than they remember (R11). */
+  dropForeign(): void {
+    for (const [id, section] of [...this.#sections]) if (id !== this.own) this.#discard(id, section)
+    this.#buried.clear()
+  }
+
+  #discard(id: SectionId, section: Section): void {
     this.#sections.delete(id)
     this.#digestHash = undefined
     for (const [key, entry] of section.entries) {

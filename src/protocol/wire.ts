@@ -25,6 +25,8 @@ export type SyncMessage =
   | {
     readonly _tag: "Digest"
     readonly versions: ReadonlyMap<string, number>
+    /** Dead sections that I have dropped, at which version (R9). */
+    readonly buried: ReadonlyMap<string, number>
     readonly synced: boolean
     readonly floor: number
     readonly wants: boolean
@@ -46,7 +48,14 @@ export const encodeSync = (message: SyncMessage): ReadonlyArray<unknown> => {
     case "Hash":
       return [0, message.hash]
     case "Digest":
-      return [1, [...message.versions].flat(), message.synced, message.floor, message.wants]
+      return [
+        1,
+        [...message.versions].flat(),
+        message.synced,
+        message.floor,
+        message.wants,
+        [...message.buried].flat()
+      ]
     case "Deltas":
       return [
         2,
@@ -72,18 +81,15 @@ export const decodeSync = (u: unknown): SyncMessage => {
   switch (message[0]) {
     case 0:
       return { _tag: "Hash", hash: asCount(message[1]) }
-    case 1: {
-      const flat = asArray(message[1])
-      const versions = new Map<string, number>()
-      for (let i = 0; i < flat.length; i += 2) versions.set(asSection(flat[i]), asCount(flat[i + 1]))
+    case 1:
       return {
         _tag: "Digest",
-        versions,
+        versions: decodeVersions(message[1]),
         synced: asFlag(message[2]),
         floor: asCount(message[3]),
-        wants: asFlag(message[4])
+        wants: asFlag(message[4]),
+        buried: decodeVersions(message[5])
       }
-    }
     case 2:
       return {
         _tag: "Deltas",
@@ -98,6 +104,13 @@ export const decodeSync = (u: unknown): SyncMessage => {
     default:
       return fail("a sync message")
   }
+}
+
+const decodeVersions = (u: unknown): Map<string, number> => {
+  const flat = asArray(u)
+  const versions = new Map<string, number>()
+  for (let i = 0; i < flat.length; i += 2) versions.set(asSection(flat[i]), asCount(flat[i + 1]))
+  return versions
 }
 
 const decodeDelta = (u: unknown): Delta => {

@@ -146,7 +146,7 @@ export const cases: ReadonlyArray<ConformanceCase> = [
       }
     }), { needs: ["reliable"] }),
 
-  define(3, "[P44] a watch of a name, or of a prefix, tells of nothing else", (nodes) =>
+  define(3, "[P62] [P44] a watch of a name, or of a prefix, tells of nothing else", (nodes) =>
     Effect.gen(function* () {
       const [a, b] = nodes
       yield* a.workers.register("here/1@b", Counter, { start: 0 })
