@@ -170,6 +170,24 @@ export interface Registry {
   readonly watch: (sworm: string, target: WatchTarget) => Stream.Stream<WatchEvent>
   /** Whether a process is up, first as it is now, then at each change, with reasons. Never ends by itself. */
   readonly monitor: (sworm: string, name: string) => Stream.Stream<MonitorEvent>
+  /** How much this node keeps, for metrics and alarms. */
+  readonly tables: Effect.Effect<RegistryTables>
+}
+
+/** Numbers of things that a node keeps in memory. At rest all but `keys` go back to where they were. */
+export interface RegistryTables {
+  /** Runs of nodes whose writings are kept; those that are gone are dropped once nothing depends on them. */
+  readonly sections: number
+  /** Of these, runs that are gone: their names are taken over before they are dropped. */
+  readonly goneSections: number
+  /** Names, hosts, values and ends, in all sections. */
+  readonly keys: number
+  /** Registrations that have ended, remembered by this node until everyone knows, and for `tombAge` at least. */
+  readonly tombs: number
+  /** Marks of keys that this node has erased, kept until everyone has seen it. */
+  readonly erased: number
+  /** Marks of sections that this node has dropped, kept while another may still have them. */
+  readonly buried: number
 }
 
 export const Registry: Context.Service<Registry, Registry> = Context.Service<Registry>("sworm/Registry")

@@ -2,7 +2,7 @@
 import { Duration, Effect, Option, type Scope, Stream } from "effect"
 import { nodeOf } from "../../src/protocol/ids.ts"
 import { type MetaEntry, metaKey } from "../../src/protocol/wire.ts"
-import type { AdoptOptions, Entry, Query, Registry } from "../../src/Registry.ts"
+import type { AdoptOptions, Entry, Query, Registry, RegistryTables } from "../../src/Registry.ts"
 import { InvalidInput, NotRegistered, type ProcessRef, type RegisterError, Unavailable } from "../../src/SwormError.ts"
 import { checkMetadata, checkName } from "./attempts.ts"
 import type { Backend } from "./backend.ts"
@@ -52,7 +52,21 @@ export const registryOf = (backend: Backend): Registry => {
     groups: (sworm) => Effect.sync(() => directory.groups(sworm)),
     changes: Stream.fromPubSub(directory.changes),
     watch: (sworm, target) => watches.watch(sworm, target),
-    monitor: (sworm, name) => watches.monitor(sworm, name)
+    monitor: (sworm, name) => watches.monitor(sworm, name),
+    tables: Effect.sync(() => tables(core))
+  }
+}
+
+const tables = ({ parts: { members, replication: { replica } }, tombs }: Core): RegistryTables => {
+  const sections = [...replica.sections()]
+  const kept = sections.map((section) => replica.sizeOf(section))
+  return {
+    sections: sections.length,
+    goneSections: sections.filter((section) => members.isGone(section)).length,
+    keys: kept.reduce((sum, { keys }) => sum + keys, 0),
+    tombs: tombs.size,
+    erased: replica.sizeOf(replica.own).erased,
+    buried: replica.buried.size
   }
 }
 

@@ -46,6 +46,10 @@ class Section {
     if (this.#log.length > 64 && this.#log.length > 2 * this.entries.size) this.#compact()
   }
 
+  get erased(): number {
+    return this.#erased.size
+  }
+
   /** Forgets the marks of keys erased up to a version. */
   sweep(version: number): void {
     if (version <= this.swept) return
@@ -122,6 +126,13 @@ export class Replica {
   /** How much of a section is stored here; 0 when nothing is. */
   version(section: SectionId): number {
     return this.#sections.get(section)?.version ?? 0
+  }
+
+  /** How many keys of a section have a value, and how many marks of erased ones are kept. */
+  sizeOf(id: SectionId): { readonly keys: number; readonly erased: number } {
+    const section = this.#sections.get(id)
+    const erased = section?.erased ?? 0
+    return { keys: (section?.entries.size ?? 0) - erased, erased }
   }
 
   sections(): IterableIterator<SectionId> {

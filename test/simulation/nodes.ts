@@ -87,7 +87,8 @@ export const nodesOf = (oracle: Oracle) =>
       seeds,
       redialInterval: "2 seconds",
       shutdownTimeout: "5 seconds",
-      handoffTimeout: "3 seconds"
+      handoffTimeout: "3 seconds",
+        tombAge: "50 seconds"
     }))
   )
 }

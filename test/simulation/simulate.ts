@@ -65,49 +65,68 @@ export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {
   return { seed, nodes, script: Simulation.inOrder(script) }
 }
 
+/** Every so many seeds the simulation goes on for minutes, to see that what was needed for the faults is dropped. */
+const REST_EVERY = 10
+const REST_MS = 300_000
+
+type When = "quiet" | "rest" | "end" | "closed"
+
 /** Runs a script to its end. */
 export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): Promise<Result> => {
   const oracle = new Oracle()
   const world: World = new Simulation.World<Services, unknown>({ seed, node: nodesOf(oracle) })
   world.trace.isVerbose = verbose
   oracle.note = (text) => world.trace.note(world.timeline.nowMs, text)
-  const seeds = (node: string): ReadonlyArray<string> => nodes.filter((other) => other !== node)
-  const fail = (violations: ReadonlyArray<string>, settledMs: number): Result => ({
-    violations: [...oracle.violations, ...violations],
-    hash: world.trace.hash,
-    trace: world.trace.lines,
-    settledMs
-  })
+  const { timeline } = world
+  const look = (when: When): ReadonlyArray<string> =>
+    checkers.flatMap((checker) => checker[when]?.(world, oracle) ?? [])
+  const watch = (): void => {
+    for (const { during } of checkers) during?.(world, oracle)
+  }
 
   for (const step of script) {
-    await world.timeline.pass(step.atMs)
+    await timeline.pass(step.atMs)
     if ("fault" in step) {
-      world.trace.note(world.timeline.nowMs, JSON.stringify(step.fault))
-      Simulation.inflict(world, step.fault, seeds)
+      world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
+      Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
       if (step.fault._tag === "Crash") excuseLost(world, oracle)
     } else {
       ask(world, oracle, step.node, step.operation)
     }
-    for (const { during } of checkers) during?.(world, oracle)
+    watch()
   }
   Simulation.calm(world)
-  world.trace.note(world.timeline.nowMs, "calm")
-  const calmMs = world.timeline.nowMs
-  let left: ReadonlyArray<string> = ["never looked"]
-  let since = calmMs
-  while (world.timeline.nowMs < calmMs + QUIET_MS) {
-    await world.timeline.pass(world.timeline.nowMs + 250)
-    for (const { during } of checkers) during?.(world, oracle)
-    left = checkers.flatMap(({ quiet }) => quiet?.(world, oracle) ?? [])
-    if (left.length > 0) since = world.timeline.nowMs
-    else if (world.timeline.nowMs - since >= STABLE_MS) break
+  world.trace.note(timeline.nowMs, "calm")
+  const calmMs = timeline.nowMs
+
+  /** Until it looks right, and stays so; what is wrong at the end, if anything. */
+  const becomes = async (when: When, stepMs: number, forMs: number, limitMs: number) => {
+    const untilMs = timeline.nowMs + limitMs
+    let wrong = look(when)
+    let sinceMs = timeline.nowMs
+    while (wrong.length > 0 || timeline.nowMs - sinceMs < forMs) {
+      if (timeline.nowMs >= untilMs) return wrong.length > 0 ? wrong : [`${when}: it does not stay as it should be`]
+      await timeline.pass(timeline.nowMs + stepMs)
+      watch()
+      wrong = look(when)
+      if (wrong.length > 0) sinceMs = timeline.nowMs
+    }
+    settledMs = sinceMs - calmMs
+    return []
   }
-  if (left.length > 0 || world.timeline.nowMs - since < STABLE_MS) return fail(left, since - calmMs)
-  const settledMs = since - calmMs
-  const atEnd = checkers.flatMap(({ end }) => end?.(world, oracle) ?? [])
-  if (atEnd.length > 0) return fail(atEnd, settledMs)
-  const leaving = world.running.map((node) => world.leave(node.id))
-  await world.timeline.pass(world.timeline.nowMs + 30_000, () => leaving.every((one) => one?.exit !== undefined))
-  await world.timeline.pass(world.timeline.nowMs + 1)
-  return fail(checkers.flatMap(({ closed }) => closed?.(world, oracle) ?? []), settledMs)
+  const closes = async (): Promise<ReadonlyArray<string>> => {
+    const leaving = world.running.map((node) => world.leave(node.id))
+    await timeline.pass(timeline.nowMs + 30_000, () => leaving.every((one) => one?.exit !== undefined))
+    await timeline.pass(timeline.nowMs + 1)
+    return look("closed")
+  }
+  let settledMs = QUIET_MS
+  let wrong = await becomes("quiet", 250, STABLE_MS, QUIET_MS)
+  const quietMs = settledMs
+  if (wrong.length === 0) wrong = look("end")
+  if (wrong.length === 0 && seed % REST_EVERY === 0) wrong = await becomes("rest", 5000, 0, REST_MS)
+  if (wrong.length === 0 && seed % REST_EVERY === 0) wrong = look("quiet")
+  if (wrong.length === 0) wrong = await closes()
+  const { hash, lines } = world.trace
+  return { violations: [...oracle.violations, ...wrong], hash, trace: lines, settledMs: quietMs }
 }

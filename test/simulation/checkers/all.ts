@@ -1,10 +1,20 @@
 import { calls } from "./calls.ts"
 import type { Checker } from "./checker.ts"
 import { closing } from "./closing.ts"
+import { collected } from "./collected.ts"
 import { deadlines } from "./deadlines.ts"
 import { epochs } from "./epochs.ts"
 import { holders } from "./holders.ts"
 import { registrations } from "./registrations.ts"
 import { views } from "./views.ts"
 
-export const checkers: ReadonlyArray<Checker> = [views, holders, registrations, calls, deadlines, epochs, closing]
+export const checkers: ReadonlyArray<Checker> = [
+  views,
+  holders,
+  registrations,
+  calls,
+  deadlines,
+  epochs,
+  collected,
+  closing
+]

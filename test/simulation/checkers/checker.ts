@@ -8,6 +8,8 @@ export interface Checker {
   readonly during?: (world: World, oracle: Oracle) => void
   /** When nothing is wrong any more: must hold soon, and then for good. */
   readonly quiet?: (world: World, oracle: Oracle) => ReadonlyArray<string>
+  /** A long while later, when nothing has happened for minutes. */
+  readonly rest?: (world: World, oracle: Oracle) => ReadonlyArray<string>
   /** Once, when all is quiet: the history as a whole. */
   readonly end?: (world: World, oracle: Oracle) => ReadonlyArray<string>
   /** When every node was asked to leave. */
