@@ -24,8 +24,8 @@ interface Round {
 export class Collector {
   readonly #core: Core
   readonly #tombAgeMs: number
-  /** For a dead section, what it could not be dropped for the last time: looked at first. */
-  readonly #blocked = new Map<SectionId, string>()
+  /** For a dead section, a name of it that waited to be taken over the last time: looked at first. */
+  readonly #waiting = new Map<SectionId, string>()
   #round: Round | undefined
 
   constructor(core: Core, tombAgeMs: number) {
@@ -53,33 +53,38 @@ export class Collector {
 
   #bury(section: SectionId): void {
     const { replica } = this.#core.parts.replication
-    const known = this.#blocked.get(section)
+    const known = this.#waiting.get(section)
     // what waits for a takeover is most often still waiting
-    if (known !== undefined && this.#blocks(section, known)) return
-    this.#blocked.delete(section)
+    if (known !== undefined && this.#needs(section, known) === "takeover") return
+    this.#waiting.delete(section)
+    let isNeeded = false
     let epoch = 0
     for (const key of replica.keysOf(section)) {
-      if (this.#blocks(section, key)) return void this.#blocked.set(section, key)
+      // what others copy is waited for, but not before this node has copied all that is its own to copy
+      const need = this.#needs(section, key)
+      if (need === "takeover") return void this.#waiting.set(section, key)
+      if (need === "copy") isNeeded = true
       const parsed = parseKey(key)
       if (parsed?._tag !== "Name") continue
       const { claim, tomb } = replica.get(section, key) as NameEntry
       epoch = Math.max(epoch, claim?.epoch ?? 0, tomb?.epoch ?? 0)
     }
+    if (isNeeded) return
     this.#core.parts.replication.raiseFloor(epoch)
     replica.bury(section)
   }
 
-  /** Does this key keep its section? What is this node's to copy, it copies. */
-  #blocks(section: SectionId, key: string): boolean {
+  /** What has to happen before this key's section can go; what is this node's to copy, it copies. */
+  #needs(section: SectionId, key: string): "takeover" | "copy" | undefined {
     const { replication } = this.#core.parts
     const value = replication.replica.get(section, key)
     const parsed = parseKey(key)
-    if (value === undefined || parsed === undefined) return false
+    if (value === undefined || parsed === undefined) return undefined
     switch (parsed._tag) {
       case "Sworm":
-        return false
+        return undefined
       case "Name":
-        return this.#nameBlocks(section, parsed.sworm, parsed.name, value as NameEntry)
+        return this.#nameNeeds(section, parsed.sworm, parsed.name, value as NameEntry)
       case "Meta":
       case "GivenUp": {
         const { directory } = this.#core.parts
@@ -87,23 +92,28 @@ export class Collector {
           parsed._tag === "Meta" ? directory.metas : directory.givenUp
         const { stamp } = value as MetaEntry | GivenUpEntry
         for (const [other, entry] of records.of(parsed.sworm, parsed.name)) {
-          if (other !== section && entry.stamp >= stamp && !this.#graveyard.isGone(other)) return false
+          if (other !== section && entry.stamp >= stamp && !this.#graveyard.isGone(other)) return undefined
         }
-        if (!this.#isMine(parsed.sworm, parsed.name)) return true
+        if (!this.#isMine(parsed.sworm, parsed.name)) return "copy"
         replication.write(key, value)
-        return false
+        return undefined
       }
     }
   }
 
-  #nameBlocks(section: SectionId, sworm: string, name: string, entry: NameEntry): boolean {
+  #nameNeeds(
+    section: SectionId,
+    sworm: string,
+    name: string,
+    entry: NameEntry
+  ): "takeover" | "copy" | undefined {
     const slot = this.#core.parts.directory.slot(sworm, name)
-    if (slot === undefined) return false
+    if (slot === undefined) return undefined
     const left = leftover(slot.entries, slot.view, section, entry, this.#graveyard)
-    if (left._tag !== "Tomb") return left._tag === "Claim"
-    if (!this.#isMine(sworm, name)) return true
+    if (left._tag !== "Tomb") return left._tag === "Claim" ? "takeover" : undefined
+    if (!this.#isMine(sworm, name)) return "copy"
     this.#core.adoptTomb(sworm, name, left.tomb)
-    return false
+    return undefined
   }
 
   #isMine(sworm: string, name: string): boolean {

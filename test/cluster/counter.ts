@@ -10,7 +10,9 @@ export const Counter = Process.make("Counter", {
     Rpc.make("Increment", { payload: { by: Schema.Int }, success: Schema.Int }),
     Rpc.make("Get", { success: Schema.Int }),
     // where the handler really runs, whatever the registry says
-    Rpc.make("Where", { success: Schema.String })
+    Rpc.make("Where", { success: Schema.String }),
+    // writes so many lines to the log of its node
+    Rpc.make("Chat", { payload: { lines: Schema.Int }, success: Schema.String })
   ]
 })
 
@@ -21,6 +23,13 @@ export const CounterLayer = Counters.toLayer(Counter, {
   handlers: {
     Increment: ({ by }, { state }) => Ref.updateAndGet(state, (n) => n + by),
     Get: (_, { state }) => Ref.get(state),
-    Where: (_, { node }) => Effect.succeed(node)
+    Where: (_, { node }) => Effect.succeed(node),
+    // where the log can't be written, some runtimes' consoles throw: no reason for a process to crash
+    Chat: ({ lines }, { node }) =>
+      Effect.forEach(
+        Array.from({ length: lines }),
+        (_, line) => Effect.catchCause(Effect.logInfo(`Line ${line} of many`), () => Effect.void),
+        { discard: true }
+      ).pipe(Effect.as(node))
   }
 })

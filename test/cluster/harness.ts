@@ -21,6 +21,17 @@ export interface NodeOptions {
   readonly redialMs?: number
   readonly handshakeMs?: number
   readonly maxBufferedBytes?: number
+  readonly preset?: "lan" | "wan" | "local"
+  /** `"console"`: logs as any program does, and says nothing to its test. */
+  readonly logs?: "console"
+}
+
+/** How the operating system starts a node. */
+export interface Spawning {
+  /** A command that runs it, as `ip netns exec`. */
+  readonly via?: ReadonlyArray<string>
+  /** Where stdout and stderr go: a file's descriptor, or a pipe to its test. Default: pipes. */
+  readonly output?: number | "pipe"
 }
 
 /** How an operating-system process ended. */
@@ -48,6 +59,8 @@ export interface TestNode {
   readonly freeze: Effect.Effect<void>
   /** SIGCONT: it goes on as if nothing had happened. */
   readonly thaw: Effect.Effect<void>
+  /** Nobody reads what it writes any more: its stdout and stderr are closed pipes. */
+  readonly closePipes: Effect.Effect<void>
   readonly ended: Effect.Effect<Ended>
   /** Its log so far, warnings and worse. */
   readonly warnings: () => ReadonlyArray<string>
@@ -152,11 +165,16 @@ interface Waiter {
 }
 
 /** Starts a node without waiting for it; killed with the scope at the latest. */
-export const launch = (runtime: Runtime, options: NodeOptions): Effect.Effect<TestNode, NodeGone, Scope.Scope> =>
+export const launch = (
+  runtime: Runtime,
+  options: NodeOptions,
+  { output = "pipe", via = [] }: Spawning = {}
+): Effect.Effect<TestNode, NodeGone, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.suspend(() => {
-      const child = spawnProcess(runtime.command, runtime.argsFor(program, argsOf(options)), {
-        stdio: ["pipe", "pipe", "pipe"],
+      const [command, ...args] = [...via, runtime.command, ...runtime.argsFor(program, argsOf(options))]
+      const child = spawnProcess(command!, args, {
+        stdio: ["pipe", output, output],
         env: { ...process.env, SWORM_SECRET: options.secret ?? SECRET }
       })
       if (child.pid === undefined) return Effect.fail(new NodeGone(`Cannot start ${runtime.command}`))
@@ -169,9 +187,10 @@ export const launch = (runtime: Runtime, options: NodeOptions): Effect.Effect<Te
 /** Starts a node and waits until it is ready: synced with its cluster, or alone in one of its own. */
 export const start = (
   runtime: Runtime,
-  options: NodeOptions
+  options: NodeOptions,
+  spawning: Spawning = {}
 ): Effect.Effect<TestNode, NodeGone | NeverCame, Scope.Scope> =>
-  Effect.flatMap(launch(runtime, options), (node) => {
+  Effect.flatMap(launch(runtime, options, spawning), (node) => {
     const gone = Effect.flatMap(node.ended, ({ code, signal }) =>
       Effect.fail(
         new NodeGone(
@@ -208,8 +227,8 @@ const nodeOf = (runtime: Runtime, id: string, child: ChildProcess, pid: number):
       )
     }
   }
-  createInterface({ input: child.stdout! }).on("line", take)
-  child.stderr!.setEncoding("utf8").on("data", (text: string) => void (stderr += text))
+  if (child.stdout !== null) createInterface({ input: child.stdout }).on("line", take)
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => void (stderr += text))
   child.stdin!.on("error", () => {})
   // "close", not "exit": all that it said has been read by then
   child.once("close", (code, signal) => {
@@ -245,6 +264,10 @@ const nodeOf = (runtime: Runtime, id: string, child: ChildProcess, pid: number):
     }),
     freeze: Effect.sync(() => signal(pid, "SIGSTOP")),
     thaw: Effect.sync(() => signal(pid, "SIGCONT")),
+    closePipes: Effect.sync(() => {
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }),
     ended,
     warnings: () => warnings,
     failure: () => failure,
@@ -279,18 +302,38 @@ export const startThree = (
     return nodes
   })
 
+/** So many nodes in one cluster, on the three runtimes in turn. */
+export const startMany = (
+  prefix: string,
+  count: number
+): Effect.Effect<ReadonlyArray<TestNode>, NodeGone | NeverCame | CommandFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const startAt = (index: number, join: ReadonlyArray<string>) => {
+      const runtime = three[(index + 2) % 3]!
+      return start(runtime, { id: `${prefix}-${index + 1}-${runtime.name}`, join })
+    }
+    const first = yield* startAt(0, [])
+    const rest = Array.from({ length: count - 1 }, (_, index) => startAt(index + 1, [first.address()]))
+    const nodes = [first, ...yield* Effect.all(rest, { concurrency: "unbounded" })]
+    yield* seeEachOther(nodes)
+    return nodes
+  })
+
 const isActive = ({ status, synced }: MemberSeen): boolean => status === "alive" && synced
 
-/** Waits until every one of these nodes sees exactly these nodes alive and synced. */
+/** Waits until every one of these nodes sees exactly these nodes alive and synced, and knows that they host the sworm. */
 export const seeEachOther = (
   nodes: ReadonlyArray<TestNode>
 ): Effect.Effect<true, NeverCame | CommandFailed | NodeGone> => {
   const ids = nodes.map(({ id }) => id).sort().join()
+  const seenBy = (node: TestNode) =>
+    Effect.map(
+      Effect.all([node.ask("membership", {}), node.ask("hosts", {})]),
+      ([members, hosts]) =>
+        members.filter(isActive).map(({ id }) => id).sort().join() === ids && [...hosts].sort().join() === ids
+    )
   return waitUntil(
     `${ids} see each other`,
-    Effect.map(
-      Effect.all(nodes.map((node) => node.ask("membership", {}))),
-      (views) => views.every((members) => members.filter(isActive).map(({ id }) => id).sort().join() === ids)
-    )
+    Effect.map(Effect.all(nodes.map(seenBy)), (views) => views.every((isSeen) => isSeen))
   )
 }

@@ -2,7 +2,7 @@
  * A node that a test drives: commands come as JSON lines on stdin, answers, log lines and its start go out as JSON lines on
  * stdout. It leaves on SIGTERM, handing its processes over, and when its stdin ends, so that it never outlives its test.
  */
-import { Cause, Effect, Exit, Layer, Logger, Option } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Option, Stream } from "effect"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
@@ -10,7 +10,7 @@ import { Discovery, Membership, Transport } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import * as WebSocketTransport from "@sworm/sworm/websocket"
 import { Counter, CounterLayer, Counters } from "./counter.ts"
-import type { CommandError, CommandName, Commands, RaceResult, Ref, Said } from "./protocol.ts"
+import type { CommandError, CommandName, Commands, MemberChanged, Outcome, RaceResult, Ref, Said } from "./protocol.ts"
 
 const { values: flags } = parseArgs({
   options: {
@@ -19,21 +19,34 @@ const { values: flags } = parseArgs({
     advertise: { type: "string" },
     join: { type: "string", multiple: true, default: [] },
     cluster: { type: "string" },
+    preset: { type: "string", default: "lan" },
+    // "console": logs as any program does, and says nothing to its test
+    logs: { type: "string", default: "test" },
     redialMs: { type: "string", default: "1000" },
     handshakeMs: { type: "string", default: "2000" },
     maxBufferedBytes: { type: "string", default: String(64 * 1024 * 1024) }
   }
 })
 
-const say = (line: Said): void => void process.stdout.write(JSON.stringify(line) + "\n")
+const isMute = flags.logs === "console"
 
-const ToTest = Logger.layer([
+// Node ends a program whose stdout fails, unless it listens for that
+if (isMute) { for (const output of [process.stdout, process.stderr]) output.on("error", () => {}) }
+
+const say = (line: Said): void => {
+  if (!isMute) process.stdout.write(JSON.stringify(line) + "\n")
+}
+
+const ToTest = isMute ? Layer.empty : Logger.layer([
   Logger.make(({ cause, logLevel, message }) =>
     say({ log: [message, ...cause.reasons].flat().map(String).join(" "), level: logLevel })
   )
 ])
 
-const Backend = Gossip.layer({ redialInterval: Number(flags.redialMs) }).pipe(
+const Backend = Gossip.layer({
+  preset: flags.preset as "lan" | "wan" | "local",
+  redialInterval: Number(flags.redialMs)
+}).pipe(
   Layer.provideMerge(WebSocketTransport.layer({
     id: flags.id,
     cluster: flags.cluster,
@@ -84,6 +97,58 @@ const unserialisable = (kind: Commands["registerWithMetadata"]["takes"]["kind"])
   }
 }
 
+/** Tries each, and how each ended. */
+const attemptEach = <A, R>(
+  names: ReadonlyArray<string>,
+  attempt: (name: string) => Effect.Effect<A, unknown, R>
+): Effect.Effect<ReadonlyArray<Outcome<A>>, never, R> =>
+  Effect.forEach(names, (name) =>
+    Effect.suspend(() => {
+      const since = performance.now()
+      return Effect.map(Effect.exit(attempt(name)), (exit): Outcome<A> => ({
+        name,
+        tookMs: Math.round(performance.now() - since),
+        ...(Exit.isSuccess(exit) ? { ok: exit.value } : { error: describeExit(exit) })
+      }))
+    }), { concurrency: 64 })
+
+/**
+ * Looks at each name again and again until there is something to see; when the first and the last was seen. Between the
+ * looks is a pause: what measures must not be what is measured.
+ */
+const lookEvery = <R>(
+  names: ReadonlyArray<string>,
+  look: (name: string) => Effect.Effect<boolean, never, R>
+): Effect.Effect<{ readonly firstAtMs: number; readonly lastAtMs: number }, never, R> =>
+  Effect.gen(function* () {
+    const times: Array<number> = []
+    let left = names
+    while (true) {
+      const seen = new Set<string>()
+      yield* Effect.forEach(left, (name) =>
+        Effect.map(look(name), (is) => {
+          if (!is) return
+          times.push(Date.now())
+          seen.add(name)
+        }), { concurrency: 64, discard: true })
+      left = left.filter((name) => !seen.has(name))
+      if (left.length === 0) return { firstAtMs: Math.min(...times), lastAtMs: Math.max(...times) }
+      yield* Effect.sleep(5)
+    }
+  })
+
+const MAX_CHANGES = 10_000
+const BLOCK_EVERY_MS = 1000
+
+/** Keeps the event loop busy for a while, now and then, as programs do that compute much. */
+let blockUpToMs = 0
+const blockNowAndThen = (): void => {
+  if (blockUpToMs === 0) return
+  const until = performance.now() + Math.random() * blockUpToMs
+  while (performance.now() < until);
+  setTimeout(blockNowAndThen, Math.random() * BLOCK_EVERY_MS)
+}
+
 type Handlers = {
   readonly [C in CommandName]: (takes: Commands[C]["takes"]) => Effect.Effect<Commands[C]["answers"], unknown>
 }
@@ -93,6 +158,18 @@ const main = Effect.gen(function* () {
   const counters = yield* Counters
   const transport = yield* Transport.Transport
   const all = { concurrency: "unbounded" } as const
+  const changes: Array<MemberChanged> = []
+  yield* Effect.forkScoped(
+    Stream.runForEach(membership.changes, ({ member: { id, status }, before }) =>
+      Effect.sync(() => {
+        if (status === before?.status) return
+        changes.push({ id, status, atMs: Date.now() })
+        if (changes.length > MAX_CHANGES) changes.shift()
+      }))
+  )
+
+  const isElsewhere = (name: string, node: string): Effect.Effect<boolean> =>
+    Effect.map(counters.whereis(name), (found) => Option.isSome(found) && found.value.node !== node)
 
   const race = (name: string, racers: number): Effect.Effect<RaceResult> =>
     Effect.map(
@@ -141,6 +218,35 @@ const main = Effect.gen(function* () {
           Effect.catch((error) => Effect.succeed(error.message))
         )
       }, { concurrency: 64 }),
+    attempt: ({ by, names }) => attemptEach(names, (name) => counters.client(Counter, name).Increment({ by })),
+    tryRegister: ({ names, start }) =>
+      attemptEach(names, (name) => Effect.map(counters.register(name, Counter, { start }), refOf)),
+    hosts: () => Effect.map(counters.explain("nobody"), ({ candidates }) => candidates.map(({ node }) => node)),
+    own: () =>
+      Effect.flatMap(
+        membership.self,
+        ({ id }) =>
+          Effect.map(counters.which(id), (own) =>
+            own.map(({ ref: { epoch, name }, status }) => ({ name, epoch, status })))
+      ),
+    chat: ({ lines, names }) =>
+      Effect.forEach(names, (name) => counters.client(Counter, name).Chat({ lines }), { concurrency: 64 }),
+    answered: ({ names, notOn }) =>
+      lookEvery(
+        names,
+        (name) =>
+          Effect.flatMap(isElsewhere(name, notOn), (is) =>
+            is ? Effect.isSuccess(counters.client(Counter, name).Where()) : Effect.succeed(false))
+      ),
+    taken: ({ names, notOn }) => lookEvery(names, (name) => isElsewhere(name, notOn)),
+    changes: () => Effect.sync(() => changes),
+    block: ({ upToMs }) =>
+      Effect.sync(() => {
+        const begins = blockUpToMs === 0
+        blockUpToMs = upToMs
+        if (begins) blockNowAndThen()
+        return null
+      }),
     membership: () =>
       Effect.map(membership.members, (members) => members.map(({ id, status, synced }) => ({ id, status, synced }))),
     join: ({ group, name }) => Effect.as(counters.join(group, name), null),
@@ -180,6 +286,7 @@ fiber.addObserver((exit) => {
     const { address } = Cause.squash(exit.cause) as { readonly address?: string }
     say({ failed: error, address: address ?? null })
   }
+  if (isMute) process.exit(failed ? 1 : 0)
   // what was said last is written before it ends
   process.stdout.write("", () => process.exit(failed ? 1 : 0))
 })

@@ -12,6 +12,25 @@ export interface MemberSeen {
   readonly synced: boolean
 }
 
+/** One change of one member, as a node saw it, in ms since 1970. */
+export interface MemberChanged {
+  readonly id: string
+  readonly status: string
+  readonly atMs: number
+}
+
+/** A process that a node runs itself, whatever the registry says. */
+export interface Own {
+  readonly name: string
+  readonly epoch: number
+  readonly status: string
+}
+
+/** What became of one call or registration, and how long that took. */
+export type Outcome<A> =
+  & { readonly name: string; readonly tookMs: number }
+  & ({ readonly ok: A } | { readonly error: CommandError })
+
 /** What became of the registrations of one name that one node made at the same time. */
 export interface RaceResult {
   readonly name: string
@@ -45,6 +64,39 @@ export interface Commands {
     readonly takes: { readonly names: ReadonlyArray<string> }
     readonly answers: ReadonlyArray<{ readonly total: number; readonly node: string } | string>
   }
+  /** Adds to each counter, whatever becomes of the others. */
+  readonly attempt: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly by: number }
+    readonly answers: ReadonlyArray<Outcome<number>>
+  }
+  /** Registers each name, whatever becomes of the others. */
+  readonly tryRegister: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly start: number }
+    readonly answers: ReadonlyArray<Outcome<Ref>>
+  }
+  /** The nodes that host the sworm and can be given processes, as the node knows. */
+  readonly hosts: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<string> }
+  /** The processes that the node runs itself. */
+  readonly own: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<Own> }
+  /** Has each process write so many lines to the log of its node. */
+  readonly chat: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly lines: number }
+    readonly answers: ReadonlyArray<string>
+  }
+  /** Calls each name again and again until it answers from another node than that; when the first and the last did. */
+  readonly answered: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly notOn: string }
+    readonly answers: { readonly firstAtMs: number; readonly lastAtMs: number }
+  }
+  /** When the claim of each name named another node than that: the first of them, the last. */
+  readonly taken: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly notOn: string }
+    readonly answers: { readonly firstAtMs: number; readonly lastAtMs: number }
+  }
+  /** The changes of members since the node started: the latest 10,000. */
+  readonly changes: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<MemberChanged> }
+  /** From now on, blocks the event loop at random for up to so long; 0 ends it. */
+  readonly block: { readonly takes: { readonly upToMs: number }; readonly answers: null }
   readonly membership: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<MemberSeen> }
   readonly join: { readonly takes: { readonly group: string; readonly name: string }; readonly answers: null }
   readonly members: { readonly takes: { readonly group: string }; readonly answers: ReadonlyArray<Ref> }

@@ -92,7 +92,7 @@ describe("CallTable", () => {
     for (const other of ["8/a", "7/b"]) assert.isUndefined(table.receive(other, 4, "p", 100), other)
   })
 
-  it("[H21] remembers the floor of a silent caller for ten minutes after its last call, then forgets it", () => {
+  it("[D14] [H21] remembers the floor of a silent caller for ten minutes after its last call, then forgets it", () => {
     const table = new CallTable()
     const minutes = (count: number): number => count * 60_000
     const settled = (): boolean => table.receive(caller, 1, "p", minutes(99))?._tag === "Settled"

@@ -79,7 +79,7 @@ describe("compareClaims", () => {
   const made = ({ boot, epoch, node, start }: typeof anyHeld.Type): Held =>
     held(`${boot}/${node}`, claim(epoch, [r1], { start }))
 
-  it.prop("[D26] is a total order", [anyHeld, anyHeld, anyHeld], ([x, y, z]) => {
+  it.prop("[T7] [D26] is a total order", [anyHeld, anyHeld, anyHeld], ([x, y, z]) => {
     const [a, b, c] = [made(x), made(y), made(z)] as const
     assert.strictEqual(Math.sign(compareClaims(a, b)), -Math.sign(compareClaims(b, a)) + 0)
     assert.strictEqual(compareClaims(a, b) === 0, idOf(a) === idOf(b) && x.start === y.start)

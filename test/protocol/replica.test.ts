@@ -99,7 +99,7 @@ describe("Replica", () => {
     assert.deepStrictEqual(a!.replica.deltasFor(new Map([["1/a", 99]]), 1e9), [])
   })
 
-  it("sends one section alone when asked for one", () => {
+  it("[P61] sends one section alone when asked for one", () => {
     const [a, b] = copies("1/a", "1/b")
     a!.replica.write("x", 1)
     b!.replica.write("y", 2)
@@ -108,7 +108,7 @@ describe("Replica", () => {
     assert.deepStrictEqual(b!.replica.deltasFor(new Map(), 1e9, "9/z"), [])
   })
 
-  it("cuts a delta at the limit; the rest is contiguous with it", () => {
+  it("[D15] cuts a delta at the limit; the rest is contiguous with it", () => {
     const [a, b] = copies("1/a", "1/b")
     for (let i = 0; i < 10; i++) a!.replica.write(`key ${i}`, "x".repeat(100))
     const [first, ...none] = a!.replica.deltasFor(new Map(), 300)
@@ -122,7 +122,7 @@ describe("Replica", () => {
     assert.deepStrictEqual(b!.content(), a!.content())
   })
 
-  it("bounds a frame over all sections, and always makes progress", () => {
+  it("[D15] bounds a frame over all sections, and always makes progress", () => {
     const all = copies("1/a", "1/b", "1/c", "1/d")
     for (const copy of all) for (let i = 0; i < 5; i++) copy.replica.write(`${i}`, "x".repeat(50))
     converge(all, 1e9)
@@ -142,7 +142,7 @@ describe("Replica", () => {
     assert.deepStrictEqual(all[1]!.content(), all[0]!.content())
   })
 
-  it("refuses a delta with a gap and stores nothing of it", () => {
+  it("[P62] refuses a delta with a gap and stores nothing of it", () => {
     const [a, b, c] = copies("1/a", "1/b", "1/c")
     for (const key of ["x", "y", "z"]) a!.replica.write(key, key)
     const [late] = a!.replica.deltasFor(new Map([["1/a", 2]]), 1e9)
@@ -195,7 +195,7 @@ describe("Replica", () => {
     assert.strictEqual(a!.replica.write("x", "again"), 2)
   })
 
-  it("[H11] relays a foreign section through a third node, as its writer wrote it", () => {
+  it("[P62] [H11] relays a foreign section through a third node, as its writer wrote it", () => {
     const [a, b, c] = copies("1/a", "1/b", "1/c")
     for (let i = 0; i < 20; i++) a!.replica.write(`key ${i % 7}`, i)
     a!.replica.write("key 3", undefined)
@@ -232,7 +232,7 @@ describe("Replica", () => {
     assert.deepStrictEqual(c!.changes, [["1/a", "y", undefined, 2]], "what c never had is no change")
   })
 
-  it("sweeps the marks of keys erased and seen by all, and nothing else", () => {
+  it("[P62] sweeps the marks of keys erased and seen by all, and nothing else", () => {
     const [a, b, c] = copies("1/a", "1/b", "1/c")
     a!.replica.write("kept", 1)
     a!.replica.write("early", 2)
@@ -341,12 +341,12 @@ describe("Replica", () => {
     b!.replica.write("own", 1)
     pull(b!, a!)
     const changes = b!.changes.length
-    b!.replica.drop("1/a")
+    b!.replica.bury("1/a")
     assert.deepStrictEqual(b!.changes.slice(changes), [["1/a", "x", "x", undefined], ["1/a", "y", "y", undefined]])
     assert.strictEqual(b!.replica.version("1/a"), 0)
     assert.deepStrictEqual([...b!.replica.versions()], [["1/b", 1]])
-    b!.replica.drop("9/z")
-    b!.replica.drop("1/b")
+    b!.replica.bury("9/z")
+    b!.replica.bury("1/b")
     assert.strictEqual(b!.replica.get("1/b", "own"), 1)
     assert.isFalse(b!.replica.apply(a!.replica.deltasFor(new Map([["1/a", 2]]), 1e9)[0]!), "what was dropped is a gap")
     assert.isTrue(pull(b!, a!))
@@ -374,7 +374,7 @@ describe("Replica", () => {
     assert.isTrue(c!.changes.length - before <= 26, "c is told only what has changed since")
   })
 
-  it("keeps a copy that follows every write as small as its content", () => {
+  it("[D14] keeps a copy that follows every write as small as its content", () => {
     const [a, b] = copies("1/a", "1/b")
     for (let i = 0; i < 3000; i++) {
       a!.replica.write(`key ${i % 3}`, i)
@@ -399,7 +399,7 @@ describe("Replica", () => {
     assert.strictEqual(c!.replica.digestHash(), d!.replica.digestHash())
     assert.notStrictEqual(c!.replica.digestHash(), a!.replica.digestHash())
     const together = c!.replica.digestHash()
-    c!.replica.drop("1/b")
+    c!.replica.bury("1/b")
     assert.strictEqual(c!.replica.digestHash(), a!.replica.digestHash())
     pull(c!, b!)
     assert.strictEqual(c!.replica.digestHash(), together)
@@ -426,7 +426,7 @@ describe("Replica", () => {
   ])
 
   it.prop(
-    "any interleaving of small, cut, late, doubled and misdirected deltas converges; changes are exact",
+    "[P61] any interleaving of small, cut, late, doubled and misdirected deltas converges; changes are exact",
     [list(step, 0, 60), int(1, 100)],
     ([steps, maxBytes]) => {
       const all = copies(...sectionIds)
@@ -479,7 +479,7 @@ describe("Replica", () => {
             break
           }
           case "Drop":
-            all[step.at]!.replica.drop(sectionIds[step.section]!)
+            all[step.at]!.replica.bury(sectionIds[step.section]!)
             break
         }
       }

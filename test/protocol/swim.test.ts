@@ -199,7 +199,7 @@ const five = ["a", "b", "c", "d", "e"] as const
 const seeds = [1, 2, 3, 4, 5]
 
 describe("overrides: what is newer about a member", () => {
-  it("at equal incarnations alive < leaving < suspect < dead < left", () => {
+  it("[P76] at equal incarnations alive < leaving < suspect < dead < left", () => {
     for (const [i, before] of statuses.entries()) {
       for (const [j, after] of statuses.entries()) {
         assert.strictEqual(overrides(update("x", { status: after }), update("x", { status: before })), j > i)
@@ -207,7 +207,7 @@ describe("overrides: what is newer about a member", () => {
     }
   })
 
-  it("a higher incarnation wins over any status, a lower one over none", () => {
+  it("[P76] a higher incarnation wins over any status, a lower one over none", () => {
     for (const before of statuses) {
       for (const after of statuses) {
         assert.isTrue(
@@ -313,7 +313,7 @@ describe("a node that falls silent", () => {
     }
   )
 
-  it("the more confirm it, the sooner it is dead", () => {
+  it("[P83] the more confirm it, the sooner it is dead", () => {
     const deathAfter = (confirmations: number): number => {
       const a = deaf()
       a.receive("b", { _tag: "State", updates: ["x", "b", "c", "d", "e"].map((id) => update(id)), answer: true }, 0)
@@ -458,7 +458,7 @@ describe("a second observer", () => {
       seeds.flatMap((seed) => [[what, seed, three, link], [what, seed, five, link]] as const)
     )
   )(
-    "[H19] %s (seed %i, %j): nobody is declared dead while another sees it",
+    "[D23] [H19] %s (seed %i, %j): nobody is declared dead while another sees it",
     (_, seed, ids, link) => {
       const cluster = formed(seed, ...ids)
       cluster.link = link
@@ -472,7 +472,7 @@ describe("a second observer", () => {
 
 describe("a crashed node, its port refusing", () => {
   it.each(seeds.flatMap((seed) => [[seed, three], [seed, five]] as const))(
-    "seed %i, %j: dead at once everywhere, confirmed by a second observer, without a suspicion",
+    "[D24] seed %i, %j: dead at once everywhere, confirmed by a second observer, without a suspicion",
     (seed, ids) => {
       const cluster = formed(seed, ...ids)
       cluster.run(1000 + 130 * seed)
@@ -600,7 +600,7 @@ describe("a node that was only thought dead", () => {
     ["dead of an earlier boot", { status: "dead", incarnation: 9, boot: 4 }, 3, 0],
     ["dead of a later boot", { status: "dead", incarnation: 9, boot: 6 }, 3, 0]
   ]
-  it.each(told)("told that it is %s", (_, change, incarnation, deaths) => {
+  it.each(told)("[P77] told that it is %s", (_, change, incarnation, deaths) => {
     for (const tag of ["Gossip", "Ping", "Ack", "State"] as const) {
       const a = make("a", { boot: 5, incarnation: 3 })
       a.receive("b", { _tag: "State", updates: [update("b")], answer: true }, 0)
@@ -711,7 +711,7 @@ describe("a node that was held up itself", () => {
     )
 
   it.prop(
-    "blames nobody for it, whenever it was frozen and for how long",
+    "[D22] [P83] blames nobody for it, whenever it was frozen and for how long",
     [int(0, 150), int(50, 3000), int(1, 9999)],
     ([
       start,
@@ -803,7 +803,7 @@ describe("a node whose tick comes late", () => {
 
 describe("messages", () => {
   it.each(seeds)(
-    "seed %i: at rest the pings carry nothing; one probe a node and period, all that is known each eighth",
+    "[P78] seed %i: at rest the pings carry nothing; one probe a node and period, all that is known each eighth",
     (seed) => {
       const cluster = formed(seed, ...five)
       cluster.run(30_000)
@@ -826,7 +826,7 @@ describe("messages", () => {
     }
   )
 
-  it("probes everyone within two rounds, in no fixed order", () => {
+  it("[P82] probes everyone within two rounds, in no fixed order", () => {
     const cluster = formed(1, ...five)
     const before = cluster.sent.length
     cluster.run(2 * 4 * config.probeIntervalMs + 1000)
@@ -836,7 +836,7 @@ describe("messages", () => {
     }
   })
 
-  it("a rumour is passed on a bounded number of times, then no more", () => {
+  it("[P78] a rumour is passed on a bounded number of times, then no more", () => {
     const a = make("a")
     a.receive("b", { _tag: "State", updates: ["b", "c", "d", "e"].map((id) => update(id)), answer: true }, 0)
     let told = 0
@@ -853,7 +853,7 @@ describe("messages", () => {
     assert.isAtMost(last, 4 * limit)
   })
 
-  it("a frame is bounded however many rumours there are", () => {
+  it("[P78] a frame is bounded however many rumours there are", () => {
     const a = make("a")
     const updates = Array.from({ length: 500 }, (_, i) => update(`n${i}`))
     a.receive("n0", { _tag: "State", updates, answer: true }, 0)
@@ -932,7 +932,7 @@ describe("messages", () => {
     assert.deepStrictEqual(make("c").receive("a", { _tag: "PingReq", seq: 1, target: "nobody" }, 0), [])
   })
 
-  it("tells a member that it is thought dead, at once and whenever it asks", () => {
+  it("[P83] tells a member that it is thought dead, at once and whenever it asks", () => {
     const a = make("a")
     a.receive("x", { _tag: "State", updates: [update("x")], answer: true }, 0)
     a.tick(0)

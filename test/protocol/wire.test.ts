@@ -209,7 +209,8 @@ describe("round trips", () => {
     "every digest",
     [list(Schema.Tuple([section, count]), 0, 4), Schema.Boolean, count, Schema.Boolean],
     ([pairs, synced, floor, wants]) => {
-      const message: SyncMessage = { _tag: "Digest", versions: new Map(pairs), synced, floor, wants }
+      const [versions, buried] = [new Map(pairs), new Map(pairs.slice(0, 2))]
+      const message: SyncMessage = { _tag: "Digest", versions, buried, synced, floor, wants }
       assert.deepStrictEqual(decodeSync(throughBytes(encodeSync(message))), message)
     }
   )
@@ -431,8 +432,8 @@ describe("messages that are none", () => {
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [null, [["1/1/a"], 1, 0]]))._tag, "Deltas")
     assert.strictEqual(decodeSync(delta("ns\nx", 4, [withAt(goodClaim, 9, "1/b"), null]))._tag, "Deltas")
     assert.strictEqual(decodeSync([2, [["1/a", 0, 1, 0, []]], true, 0])._tag, "Deltas")
-    assert.strictEqual(decodeSync([1, ["1/a", 1], true, 0, true])._tag, "Digest")
-    assert.strictEqual(decodeSync([1, ["9007199254740991/a", 1], true, 0, true])._tag, "Digest")
+    assert.strictEqual(decodeSync([1, ["1/a", 1], true, 0, true, []])._tag, "Digest")
+    assert.strictEqual(decodeSync([1, ["9007199254740991/a", 1], true, 0, true, ["1/b", 7]])._tag, "Digest")
   })
 
   const swim: ReadonlyArray<readonly [string, unknown]> = [
@@ -475,6 +476,7 @@ describe("bytes that are none", () => {
     encodeSync({
       _tag: "Digest",
       versions: new Map([["1/a", 5], ["1790000000000/b", 2 ** 40]]),
+      buried: new Map([["1/c", 7]]),
       synced: true,
       floor: 9,
       wants: false

@@ -255,7 +255,7 @@ describe("nodes that place differently", () => {
     })
 
   it.live(
-    "[D16] [P101] say so, both placements named; each name is registered once, and calls are answered",
+    "[H14] [D16] [P101] say so, both placements named; each name is registered once, and calls are answered",
     () =>
       onNetwork(Effect.gen(function* () {
         const { a, b, warnings } = yield* disagreeing("passive")

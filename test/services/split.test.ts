@@ -168,7 +168,7 @@ describe("a split that heals", () => {
   it.live("[D1] does so over links that take time", () => run({ seed: 7, delay: { minMs: 0, maxMs: 3 } }), 60_000)
 
   it.live(
-    "[P110] [P111] leaves ten workers of ten, the same on both sides, in their group",
+    "[P63] [P110] [P111] leaves ten workers of ten, the same on both sides, in their group",
     () =>
       Effect.gen(function* () {
         const { a, b, copies, holders, members, names } = yield* split

@@ -81,7 +81,7 @@ describe("before the handshake", () => {
       }))
   }
 
-  it.live("[D21] another cluster, protocol version or hash is refused, saying both", () =>
+  it.live("[P62] [P71] [D21] another cluster, protocol version or hash is refused, saying both", () =>
     Effect.gen(function* () {
       const node = yield* open({ id: "node", secret })
       const hello = helloOf({ id: "x" })

@@ -92,7 +92,7 @@ describe("listening", () => {
 })
 
 describe("dialling", () => {
-  it.live("itself: reason Self, by whatever name", () =>
+  it.live("[P71] itself: reason Self, by whatever name", () =>
     Effect.gen(function* () {
       const node = yield* open({ id: "me" })
       const port = node.address.slice(node.address.lastIndexOf(":"))
@@ -259,7 +259,7 @@ describe("two nodes that dial each other at once", () => {
 })
 
 describe("frames", () => {
-  it.live("of the largest size arrive, larger ones are not sent", () =>
+  it.live("[P83] of the largest size arrive, larger ones are not sent", () =>
     Effect.gen(function* () {
       for (const maxFrameBytes of [100, 1024 * 1024]) {
         yield* Effect.scoped(Effect.gen(function* () {
@@ -340,28 +340,32 @@ describe("limits", () => {
       yield* dialProven(node.address, { id: "third" })
     }))
 
-  it.live("a peer that does not read is disconnected, not buffered for without end", () =>
-    Effect.gen(function* () {
-      const node = yield* open({ maxBufferedBytes: 1024 * 1024 })
-      const slow = yield* dialProven(node.address, { id: "slow" })
-      const friend = yield* dialProven(node.address, { id: "friend" })
-      yield* waitUntil("both are up", () => node.transport.peers().length === 2)
-      slow.socket.pause()
-      const chunk = new Uint8Array(64 * 1024)
-      let sent = 0
-      yield* waitUntil("no more is taken for it", () => {
-        let taken = true
-        for (let i = 0; i < 8 && taken; i++) taken = node.transport.send("slow", CHANNEL, chunk, "user")
-        sent += 8 * chunk.byteLength
-        return !taken || sent > 256 * 1024 * 1024
-      })
-      assert.isBelow(sent, 256 * 1024 * 1024)
-      yield* waitUntil("it is down", () => node.reported.down.length > 0)
-      assert.deepStrictEqual(node.reported.down.map(({ id }) => id), ["slow"])
-      assert.match(node.reported.down[0]!.detail, /slow/)
-      friend.binary(frame(CHANNEL, "still here"))
-      yield* waitUntil("the friend is heard", () => texts(node).includes("still here"))
-    }), 30_000)
+  it.live(
+    "[T3] a peer that does not read is disconnected, not buffered for without end",
+    () =>
+      Effect.gen(function* () {
+        const node = yield* open({ maxBufferedBytes: 1024 * 1024 })
+        const slow = yield* dialProven(node.address, { id: "slow" })
+        const friend = yield* dialProven(node.address, { id: "friend" })
+        yield* waitUntil("both are up", () => node.transport.peers().length === 2)
+        slow.socket.pause()
+        const chunk = new Uint8Array(64 * 1024)
+        let sent = 0
+        yield* waitUntil("no more is taken for it", () => {
+          let taken = true
+          for (let i = 0; i < 8 && taken; i++) taken = node.transport.send("slow", CHANNEL, chunk, "user")
+          sent += 8 * chunk.byteLength
+          return !taken || sent > 256 * 1024 * 1024
+        })
+        assert.isBelow(sent, 256 * 1024 * 1024)
+        yield* waitUntil("it is down", () => node.reported.down.length > 0)
+        assert.deepStrictEqual(node.reported.down.map(({ id }) => id), ["slow"])
+        assert.match(node.reported.down[0]!.detail, /slow/)
+        friend.binary(frame(CHANNEL, "still here"))
+        yield* waitUntil("the friend is heard", () => texts(node).includes("still here"))
+      }),
+    30_000
+  )
 })
 
 describe("the end of its scope", () => {
