@@ -299,6 +299,9 @@ export class Replication {
 
   #digestArrived(from: Peer, peer: PeerState, digest: SyncMessage & { readonly _tag: "Digest" }): void {
     this.floor = Math.max(this.floor, digest.floor)
+    for (const [section, version] of digest.versions) {
+      if (version > (this.replica.buried.get(section) ?? Infinity)) this.replica.exhume(section)
+    }
     this.#learn(peer, new Map(digest.versions), digest.buried)
     peer.sent = digest.versions.get(this.replica.own) ?? 0
     peer.awaiting = false
@@ -306,7 +309,7 @@ export class Replication {
     if (deltas.length > 0) {
       const complete = deltas.every(({ section, to }) => to >= this.replica.version(section)) &&
         [...this.replica.versions()].every(([id, version]) =>
-          (digest.versions.get(id) ?? 0) >= version || digest.buried.has(id) ||
+          (digest.versions.get(id) ?? 0) >= version || (digest.buried.get(id) ?? -1) >= version ||
           deltas.some(({ section }) => section === id)
         )
       this.#send(from.id, { _tag: "Deltas", deltas, complete, floor: this.floor })
@@ -333,7 +336,7 @@ export class Replication {
 
   #lacks(versions: Versions): boolean {
     for (const [section, version] of versions) {
-      if (this.replica.version(section) < version && !this.replica.buried.has(section)) return true
+      if (this.replica.version(section) < version && (this.replica.buried.get(section) ?? -1) < version) return true
     }
     return false
   }

@@ -93,7 +93,7 @@ export class Replica {
   readonly own: SectionId
   readonly #sections = new Map<SectionId, Section>()
   readonly #onChange: OnChange
-  /** Dead sections that were dropped, and at which version: not taken in again from whoever still has them (R9). */
+  /** Dead sections that were dropped, and at which version: up to it they are not taken in again (R9). */
   readonly #buried = new Map<SectionId, number>()
   #digestHash: number | undefined
 
@@ -175,7 +175,7 @@ export class Replica {
     let room = maxBytes
     for (const [id, section] of only === undefined ? this.#sections : this.#only(only)) {
       const from = have.get(id) ?? 0
-      if (section.version <= from || room <= 0 || buried?.has(id) === true) continue
+      if (section.version <= from || room <= 0 || (buried?.get(id) ?? -1) >= section.version) continue
       const entries: Array<readonly [string, number, unknown]> = []
       let to = section.version
       for (const [key, entry] of section.since(from)) {
@@ -226,7 +226,7 @@ export class Replica {
     this.#discard(id, section)
   }
 
-  /** Its node is alive after all, or nobody has it any more: the mark is void. */
+  /** Its node is alive after all, or wrote more than was dropped here, or nobody has it any more: the mark is void. */
   exhume(id: SectionId): void {
     this.#buried.delete(id)
   }
