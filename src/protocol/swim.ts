@@ -180,6 +180,11 @@ export class Swim {
     const member = this.#members.get(id)
     if (member !== undefined && !isGone(member.status) && id !== this.#self.id && !this.#isProbed(id)) {
       this.#probe(id, now, undefined)
+    } else {
+      // the ping under way was lost with the connection: sent again, it dials
+      for (const [seq, probe] of this.#probes) {
+        if (probe.target === id) this.#send(id, { _tag: "Ping", seq, updates: [] })
+      }
     }
     return this.#take()
   }
@@ -191,11 +196,17 @@ export class Swim {
         if (probe.target !== id || probe.refusedHere) continue
         probe.refusedHere = true
         if (probe.askedBy !== undefined) this.#report(seq, probe, "refused")
-        else if (probe.refusedThere || this.#helpers(id).length === 0) this.#declareDead(id, now)
+        else if (probe.refusedThere || this.#isDoubted(id) || this.#helpers(id).length === 0) this.#declareDead(id, now)
         else this.#askOthers(seq, probe, now)
       }
     }
     return this.#take()
+  }
+
+  /** Has anybody else found a member silent? */
+  #isDoubted(id: string): boolean {
+    const observers = this.#suspicions.get(id)?.observers ?? new Set()
+    return [...observers].some((observer) => observer !== this.#self.id)
   }
 
   /** Changes what this node says of itself and tells everyone. */
@@ -248,7 +259,13 @@ export class Swim {
   #probeFor(asker: string, seq: number, target: string, now: number): void {
     const member = this.#members.get(target)
     if (target === this.#self.id) this.#send(asker, { _tag: "Nack", seq, outcome: "answered" })
+    else if (this.#seesRefused(target)) this.#send(asker, { _tag: "Nack", seq, outcome: "refused" })
     else if (member !== undefined && !isGone(member.status)) this.#probe(target, now, { id: asker, seq })
+  }
+
+  #seesRefused(target: string): boolean {
+    for (const probe of this.#probes.values()) if (probe.target === target && probe.refusedHere) return true
+    return false
   }
 
   #probe(target: string, now: number, askedBy: Probe["askedBy"]): void {
@@ -268,7 +285,10 @@ export class Swim {
 
   #advance(seq: number, probe: Probe, now: number): void {
     if (now >= probe.failAt) {
-      if (probe.askedBy !== undefined) return this.#report(seq, probe, "silent")
+      if (probe.askedBy !== undefined) {
+        this.#confirm(probe.target, this.#self.id, now)
+        return this.#report(seq, probe, "silent")
+      }
       this.#probes.delete(seq)
       this.#suspect(probe.target, now)
     } else if (!probe.askedOthers && now >= probe.indirectAt) {
@@ -368,8 +388,30 @@ export class Swim {
   #learnAll(from: string, updates: ReadonlyArray<Update>, now: number): void {
     for (const update of updates) {
       if (update.id === this.#self.id) this.#hearOfSelf(from, update)
+      else if (this.#isHearsay(from, update)) this.#doubt(from, update, now)
       else if (this.#learn(update, now)) this.#rumours.set(update.id, 0)
     }
+  }
+
+  /**
+   * Told that a member is dead which this node, and everybody else it has heard, knows as living: a node that was cut off
+   * comes back and believes so of all the others. It counts as one observation; a death needs two (H19).
+   */
+  #isHearsay(from: string, update: Update): boolean {
+    const known = this.#members.get(update.id)
+    if (update.status !== "dead" || from === update.id || known === undefined || isGone(known.status)) return false
+    if (known.boot !== update.boot || !overrides(update, known)) return false
+    const observers = this.#suspicions.get(update.id)?.observers
+    return observers === undefined || [...observers].every((observer) => observer === from)
+  }
+
+  #doubt(from: string, update: Update, now: number): void {
+    const known = this.#members.get(update.id)!
+    if (this.#seesRefused(update.id)) return this.#declareDead(update.id, now)
+    const { incarnation } = update
+    if (this.#learn({ ...known, incarnation, status: "suspect" }, now)) this.#rumours.set(update.id, 0)
+    this.#confirm(update.id, from, now)
+    if (!this.#isProbed(update.id)) this.#probe(update.id, now, undefined)
   }
 
   /** R14: told that this very run is suspect or dead, it says otherwise, louder. */

@@ -334,7 +334,7 @@ describe("Replica", () => {
     assert.strictEqual(b!.replica.digestHash(), a!.replica.digestHash())
   })
 
-  it("drops a foreign section with a change for each value, and takes it again from the start", () => {
+  it("drops a foreign section with a change for each value; up to there it is not taken again, unless the mark is void", () => {
     const [a, b] = copies("1/a", "1/b")
     for (const key of ["x", "y", "gone"]) a!.replica.write(key, key)
     a!.replica.write("gone", undefined)
@@ -348,6 +348,11 @@ describe("Replica", () => {
     b!.replica.bury("9/z")
     b!.replica.bury("1/b")
     assert.strictEqual(b!.replica.get("1/b", "own"), 1)
+    assert.deepStrictEqual([...b!.replica.buried], [["1/a", 4]])
+    assert.isTrue(b!.replica.apply(a!.replica.deltasFor(new Map(), 1e9)[0]!), "taken, and ignored")
+    assert.strictEqual(b!.replica.version("1/a"), 0)
+    assert.deepStrictEqual(a!.replica.deltasFor(new Map(), 1e9, undefined, b!.replica.buried), [], "not even sent")
+    b!.replica.exhume("1/a")
     assert.isFalse(b!.replica.apply(a!.replica.deltasFor(new Map([["1/a", 2]]), 1e9)[0]!), "what was dropped is a gap")
     assert.isTrue(pull(b!, a!))
     assert.deepStrictEqual([...b!.replica.keysOf("1/a")], ["x", "y"])
@@ -401,6 +406,7 @@ describe("Replica", () => {
     const together = c!.replica.digestHash()
     c!.replica.bury("1/b")
     assert.strictEqual(c!.replica.digestHash(), a!.replica.digestHash())
+    c!.replica.exhume("1/b")
     pull(c!, b!)
     assert.strictEqual(c!.replica.digestHash(), together)
   })
@@ -480,6 +486,7 @@ describe("Replica", () => {
           }
           case "Drop":
             all[step.at]!.replica.bury(sectionIds[step.section]!)
+            all[step.at]!.replica.exhume(sectionIds[step.section]!)
             break
         }
       }

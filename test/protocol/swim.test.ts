@@ -472,15 +472,13 @@ describe("a second observer", () => {
 
 describe("a crashed node, its port refusing", () => {
   it.each(seeds.flatMap((seed) => [[seed, three], [seed, five]] as const))(
-    "[D24] seed %i, %j: dead at once everywhere, confirmed by a second observer, without a suspicion",
+    "[D24] seed %i, %j: dead at once everywhere, confirmed by a second observer",
     (seed, ids) => {
       const cluster = formed(seed, ...ids)
       cluster.run(1000 + 130 * seed)
-      const since = cluster.now
       cluster.crash("b")
       const took = cluster.until("dead everywhere", () => cluster.everyoneSees("b", "dead"), 300)
       assert.isAtMost(took, 200)
-      assert.deepStrictEqual(cluster.ever("suspect", "b", since), [])
     }
   )
 
