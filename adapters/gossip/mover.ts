@@ -222,6 +222,13 @@ export class Mover {
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed([false, "that node is leaving"] as const)
       if (spec === undefined) return Effect.succeed([false, "it was registered by hand"] as const)
+      const mine = core.entry(sworm, name)?.claim
+      const heir = view.claims.find(({ section }) => section === mine?.successor)
+      if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
+        return Effect.succeed(
+          [false, "that node has just let go of it, and whoever follows does not serve yet"] as const
+        )
+      }
       if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
         return Effect.succeed([false, "that node knows a newer claim of the name"] as const)
       }

@@ -24,6 +24,7 @@ import {
 } from "./registrationFrames.ts"
 import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
+import { UnansweredStarts } from "./unanswered.ts"
 
 const SEEN_STEP_MS = 20
 
@@ -33,11 +34,13 @@ export class Registrar {
   readonly #core: Core
   readonly #reserved = new Map<string, { readonly reg: RegistrationId; readonly outcome: Deferred.Deferred<Outcome> }>()
   readonly #registrations: Registrations
+  readonly #unanswered: UnansweredStarts
   #lastSeq = 0
 
   constructor(core: Core, registrations: Registrations) {
     this.#core = core
     this.#registrations = registrations
+    this.#unanswered = new UnansweredStarts(core)
     const { requests } = core.parts
     requests.answer(Method.register, (_, body) => this.#registerAsked(body))
     requests.answer(Method.start, (_, body) => this.#startAsked(body))
@@ -138,6 +141,10 @@ export class Registrar {
       const key = keyOf(sworm, name)
       const reserved = this.#reserved.get(key)
       if (reserved !== undefined) return this.#afterReserved(reserved, viewHash, reg, registration, caller)
+      const unanswered = this.#unanswered.of(sworm, name)
+      if (unanswered !== undefined && unanswered.reg !== reg) {
+        return Effect.andThen(this.#unanswered.resolve(sworm, name, unanswered), again)
+      }
       const outcome = Deferred.makeUnsafe<Outcome>()
       this.#reserved.set(key, { reg, outcome })
       return this.#askPrevious(reg, registration).pipe(
@@ -262,9 +269,14 @@ export class Registrar {
   ): Effect.fn.Return<Registered | typeof AGAIN, RegisterError> {
     const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
     const core = this.#core
-    const { members, node, requests, stamps, wallMs } = core.parts
+    const { members, node, nowMs, requests, stamps, wallMs } = core.parts
     if (aliasOf !== undefined) return yield* this.#alias(sworm, name, aliasOf)
-    const target = spec === undefined ? nodeOf(caller) : yield* this.#target(sworm, name, spec.type, nodeOf(caller))
+    const before = this.#unanswered.of(sworm, name)
+    const target = before !== undefined
+      ? nodeOf(before.section)
+      : spec === undefined
+      ? nodeOf(caller)
+      : yield* this.#target(sworm, name, spec.type, nodeOf(caller))
     if (target === AGAIN) return AGAIN
     if (target === undefined) {
       return yield* Effect.fail(
@@ -274,13 +286,22 @@ export class Registrar {
     const epoch = core.nextEpoch(sworm, name)
     const start = stamps.next(wallMs())
     const member = members.member(target)
+    if (member === undefined) return AGAIN
+    const section = sectionOf(member)
     const begun = target === node.id ? this.#start(reg, registration, epoch, start) : requests.ask(
       target,
       Method.start,
       [sworm, name, reg, epoch, start, spec === undefined ? null : encodeSpec(spec), metadata ?? null, leaseMs ?? null],
       startMillis(spec)
-    ).pipe(Effect.flatMap((reply) => readOutcome(reply)), Effect.catchTag("NoAnswer", () => again))
-    return yield* member === undefined ? begun : core.starting(sworm, sectionOf(member), begun)
+    ).pipe(
+      Effect.tap(() => Effect.sync(() => this.#unanswered.answered(sworm, name))),
+      Effect.flatMap((reply) => readOutcome(reply)),
+      Effect.catchTag("NoAnswer", () => {
+        this.#unanswered.note(sworm, name, { reg, section, untilMs: nowMs() + startMillis(spec) })
+        return again
+      })
+    )
+    return yield* core.starting(sworm, section, begun)
   })
 
   #whyNowhere(sworm: string, type: string | undefined): string {

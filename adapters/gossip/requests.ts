@@ -22,7 +22,8 @@ export const Method = {
   move: 11,
   home: 12,
   ended: 13,
-  takeOver: 14
+  takeOver: 14,
+  starting: 15
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

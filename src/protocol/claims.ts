@@ -215,7 +215,8 @@ const sourceOf = ({ claims }: NameView, { preparedFrom }: Standing): Claim | und
 /** The source of a move stands above what was prepared: it took its offer back, and went on. */
 const isWithdrawn = (view: NameView, standing: Standing, prepared: Claim): boolean => {
   const source = sourceOf(view, standing)
-  return source !== undefined && source.epoch > prepared.epoch && source.successor !== standing.self
+  return source !== undefined && source.epoch > prepared.epoch && source.successor !== standing.self &&
+    source.continuity <= prepared.continuity
 }
 
 /** Has the source of a move let go of what is prepared here, for here? Not knowing its claim is no proof of that. */
@@ -224,7 +225,10 @@ const mayGoLive = (view: NameView, standing: Standing, prepared: Claim): boolean
   if (isWithdrawn(view, standing, prepared)) return false
   if (preparedFrom === undefined || isGone(preparedFrom)) return true
   const source = sourceOf(view, standing)
-  return source?.mode === "released" && (source.successor === undefined || source.successor === self)
+  if (source === undefined) return false
+  if (source.mode === "released") return source.successor === undefined || source.successor === self
+  return serves({ section: preparedFrom, claim: source }) && source.epoch > prepared.epoch &&
+    source.continuity > prepared.continuity
 }
 
 /** The top claim's holder is gone, or has released it to nobody. */
@@ -302,7 +306,11 @@ const decideBelow = (view: NameView, top: Held, mine: Claim, standing: Standing)
       return { _tag: "Renew", epoch: view.highestEpoch + 1, registrations: registrationsOf(view.claims) }
     }
     // a living source may have let go already, with the news of it under way: it releases, stands above, or dies
-    return by !== undefined && sourceOf(view, standing) === undefined ? { _tag: "Close" } : undefined
+    if (by === undefined || sourceOf(view, standing) !== undefined) return undefined
+    return by.claim.continuity > mine.continuity && serves(by) ? { _tag: "GoLive" } : { _tag: "Close" }
   }
+  // whoever goes on with it may not know yet that it may serve
+  const heir = view.claims.find(({ section }) => section === mine.successor)
+  if (heir?.claim.mode === "prepared" && !isGone(heir.section)) return undefined
   return by === undefined ? undefined : { _tag: "Erase", by }
 }
