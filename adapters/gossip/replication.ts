@@ -234,10 +234,8 @@ export class Replication {
 
   /** Forgets what was told by nodes that nobody remembers. */
   prune(): void {
-    const everyone = new Set(this.#view.everyone())
-    for (const [id, { versions }] of this.#peers) {
-      if (versions === undefined && !everyone.has(id)) this.#peers.delete(id)
-    }
+    const needed = new Set([...this.#view.everyone(), ...this.linked()])
+    for (const id of this.#peers.keys()) if (!needed.has(id)) this.#peers.delete(id)
   }
 
   linkDown(peer: Peer): void {
