@@ -6,6 +6,7 @@ import * as Process from "./Process.ts"
 import { Registry } from "./Registry.ts"
 import { compileType, type ErasedImplementation } from "./runtime/Hosted.ts"
 import { Supervisor } from "./Supervisor.ts"
+import { warn } from "./runtime/log.ts"
 
 export interface DaemonOptions {
   /** Which nodes may run it. Default: every node that has the layer, by rendezvous hashing. */
@@ -177,8 +178,7 @@ const onEachNode = <E, R>(
       )
       yield* Effect.catchCause(
         Effect.raceFirst(run({ index: 0, node: id }), isGone),
-        (cause) =>
-          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Effect.logWarning(`"${sworm}" failed`, cause)
+        (cause) => Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : warn(`"${sworm}" failed`, cause)
       )
       return (yield* Clock.monotonicTimeNanos) - begun > LONG_RUN_NANOS
     }))

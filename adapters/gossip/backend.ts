@@ -19,6 +19,7 @@ import { Caretaker } from "./caretaker.ts"
 import { Collector } from "./collector.ts"
 import { Core } from "./core.ts"
 import { Directory } from "./directory.ts"
+import { Estates } from "./estates.ts"
 import { GivenUps } from "./givenups.ts"
 import * as Joiner from "./joiner.ts"
 import * as Leasing from "./leases.ts"
@@ -94,6 +95,9 @@ export const makeBackend = Effect.fnUntraced(function* (
     nowMs,
     (section, key, _before, after) => directory.apply(section, key, after)
   )
+  const estates = new Estates(replication, nowMs)
+  estates.onSettled = lookAtAll
+  replication.onNews = () => estates.look()
   const requests = yield* Requesting.make(transport, () => replication.flush())
   let deaths = 0
   const members = yield* MembershipDriving.make(node, transport, yield* Discovery, options, {
@@ -103,6 +107,7 @@ export const makeBackend = Effect.fnUntraced(function* (
         late.caretaker.mayTakeOver = false
       }
       if (!isGone(member.status)) replication.replica.exhume(sectionOf(member))
+      else if (before !== undefined && !isGone(before.status)) estates.open(sectionOf(member))
       if (!matters(member, before)) return
       lookAtAll()
       replication.wake()
@@ -122,6 +127,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     replication,
     directory,
     members,
+    estates,
     requests,
     processes,
     dispatch,
@@ -155,7 +161,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     caretaker.lookAtAll()
   }
   const collector = new Collector(core, options.tombAgeMs)
-  yield* drive(transport, replication, caretaker, collector, options.syncIntervalMs, nowMs)
+  yield* drive(core, caretaker, collector, transport)
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
@@ -200,13 +206,12 @@ const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.
 
 /** Feeds replication from its channel and its links, and compares copies with a random peer again and again. */
 const drive = Effect.fnUntraced(function* (
-  transport: Transport,
-  replication: Replication,
+  core: Core,
   caretaker: Caretaker,
   collector: Collector,
-  syncIntervalMs: number,
-  nowMs: () => number
+  transport: Transport
 ) {
+  const { estates, nowMs, options, replication } = core.parts
   const endReceive = transport.receive(Channel.sync, (from, body) => replication.receive(from, body))
   const endEvents = transport.subscribe({
     up: (peer) => replication.linkUp(peer),
@@ -222,7 +227,7 @@ const drive = Effect.fnUntraced(function* (
   )
   let turn = 0
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(
-    Effect.sleep(syncIntervalMs),
+    Effect.sleep(options.syncIntervalMs),
     Effect.sync(() => {
       const linked = replication.linked()
       const peer = linked[turn++ % Math.max(1, linked.length)]
@@ -231,6 +236,7 @@ const drive = Effect.fnUntraced(function* (
       replication.sweep(nowMs())
       replication.prune()
       collector.collect()
+      estates.look()
     })
   )))
 })

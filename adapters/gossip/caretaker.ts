@@ -95,8 +95,8 @@ export class Caretaker {
   }
 
   #isHome({ name, sworm, view }: Slot): boolean {
-    const { members, node, processes } = this.#core.parts
-    if (!this.#mayStart()) return false
+    const { estates, members, node, processes } = this.#core.parts
+    if (!this.#mayStart() || view.claims.some(({ section }) => estates.isOpen(section))) return false
     const hosted = processes.hosted(sworm)
     const spec = view.claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
     // what was registered by hand has no home: its registrar buries it

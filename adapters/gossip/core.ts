@@ -16,7 +16,9 @@ import { LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.
 import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { StartFailed, TooManyProcesses } from "../../src/SwormError.ts"
+import { warn } from "../../src/runtime/log.ts"
 import type { Directory } from "./directory.ts"
+import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
 import { type MembershipDriver, sectionOf, type View } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
@@ -34,6 +36,7 @@ export interface CoreParts {
   readonly replication: Replication
   readonly directory: Directory
   readonly members: MembershipDriver
+  readonly estates: Estates
   readonly requests: Requests
   readonly processes: LocalProcesses
   readonly dispatch: Dispatch
@@ -371,7 +374,7 @@ export class Core {
     const now = this.parts.nowMs()
     if (now - this.#warnedAt < WARN_EVERY_MS) return
     this.#warnedAt = now
-    this.parts.fork(Effect.logWarning(text))
+    this.parts.fork(warn(text))
   }
 
   emit(event: SupervisorEvent): void {

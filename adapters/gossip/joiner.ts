@@ -2,6 +2,7 @@
 import { Clock, Effect } from "effect"
 import { compareText } from "../../src/protocol/ids.ts"
 import { steadyMs } from "../../src/runtime/clocks.ts"
+import { warn } from "../../src/runtime/log.ts"
 import type { MembershipDriver } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
@@ -24,7 +25,7 @@ export const join = Effect.fnUntraced(function* (
         // a discovery must not fail; one that does must not keep the node from trying again
         yield* Effect.catchCause(
           members.dial,
-          (cause) => Effect.logWarning("Discovery failed, and is asked again", cause)
+          (cause) => warn("Discovery failed, and is asked again", cause)
         )
         looked = true
         yield* Effect.sleep(replication.synced ? options.redialIntervalMs : WARMING_REDIAL_MS)
@@ -34,6 +35,7 @@ export const join = Effect.fnUntraced(function* (
   let company = 0
   let since = now()
   let exchangedAt = 0
+  let turn = 0
   while (!replication.synced) {
     const others = members.view().present.filter(({ id }) => id !== members.self().id)
     if (others.length !== company || !looked) {
@@ -44,7 +46,8 @@ export const join = Effect.fnUntraced(function* (
     if (synced.length > 0) {
       if (now() - exchangedAt >= EXCHANGE_MS) {
         exchangedAt = now()
-        for (const { id } of synced.slice(0, 3)) replication.catchUpWith(id)
+        // one at a time: each would send everything
+        replication.catchUpWith(synced[turn++ % synced.length]!.id)
       }
     } else if (now() - since >= options.formDelayMs && isLowest(members)) {
       // nobody to learn from: epochs start at the wall clock, above any that an earlier cluster gave out

@@ -12,6 +12,7 @@ import { Channel, decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
 import { steadyMs } from "../../src/runtime/clocks.ts"
 import { TransportError } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { warn } from "../../src/runtime/log.ts"
 import { publish } from "./events.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 
@@ -136,7 +137,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       if (error.reason === "Self" || complaints.get(error.address) === error.reason) return Effect.void
       complaints.set(error.address, error.reason)
-      return Effect.logWarning(`Cannot reach "${error.address}" (${error.reason}): ${error.detail}. It is tried again`)
+      return warn(`Cannot reach "${error.address}" (${error.reason}): ${error.detail}. It is tried again`)
     })
 
   const dial = Effect.gen(function* () {

@@ -2,6 +2,7 @@
 import { Effect, Latch } from "effect"
 import type { Candidate } from "../../src/Placement.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { debug, warn } from "../../src/runtime/log.ts"
 import type { Core } from "./core.ts"
 import type { Mover } from "./mover.ts"
 
@@ -52,7 +53,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
         Effect.suspend(() => {
           const to = target(process, isExcess)
           return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
-            onFailure: (error) => Effect.logDebug(error.message),
+            onFailure: (error) => debug(error.message),
             onSuccess: () => Effect.sync(() => void moved++)
           })
         }),
@@ -110,7 +111,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   yield* Effect.forkScoped(Effect.forever(
     Effect.catchCause(
       round,
-      (cause) => Effect.andThen(Effect.logWarning("A round of moves failed", cause), Effect.sleep(RETRY_MIN_MS))
+      (cause) => Effect.andThen(warn("A round of moves failed", cause), Effect.sleep(RETRY_MIN_MS))
     )
   ))
 
@@ -137,7 +138,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
         })
         const lost = left.filter((process) => !core.staying.has(process))
         return lost.length === 0 || core.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
-          Effect.logWarning(
+          warn(
             `${lost.length} processes could not be handed over: they start from their args where they are wanted`
           ),
           close

@@ -22,6 +22,9 @@ interface PeerState {
   confirmed: number
   /** A cut push is continued when the peer confirms it. */
   awaiting: boolean
+  /** What was sent to it a moment ago, and may not have arrived yet when it said what it has. */
+  offered: Map<SectionId, number>
+  offeredAtMs: number
 }
 
 interface Waiter {
@@ -39,6 +42,7 @@ export interface ReplicationView {
 
 const NONE: Versions = new Map()
 const STORED_TIMEOUT_MS = 5000
+const IN_FLIGHT_MS = 500
 const PULL_MS = 100
 const SWEEP_AFTER_MS = 60_000
 
@@ -48,6 +52,8 @@ export class Replication {
   floor = 0
   /** Has exchanged fully with a synced node, or formed the cluster. */
   synced = false
+  /** Called after every message of a peer. */
+  onNews: () => void = () => {}
   /** Called when this node has caught up with a synced peer. */
   onCaughtUp: () => void = () => {}
   readonly #transport: Transport
@@ -227,9 +233,12 @@ export class Replication {
       buried: NONE,
       sent: 0,
       confirmed: 0,
-      awaiting: false
+      awaiting: false,
+      offered: new Map(),
+      offeredAtMs: 0
     })
-    this.#send(peer.id, this.#digest(true))
+    // who is new asks one node after the other for everything, not all at once
+    this.#send(peer.id, this.#digest(this.synced))
   }
 
   /** Forgets what was told by nodes that nobody remembers. */
@@ -251,6 +260,22 @@ export class Replication {
   /** Asks a synced peer for all that this node lacks. */
   catchUpWith(node: string): void {
     this.#send(node, this.#digest(true))
+  }
+
+  /** Tells every peer what is here, and asks what they have. */
+  compareWithAll(): void {
+    for (const id of this.linked()) this.#send(id, this.#digest(true))
+  }
+
+  /** Has every peer that is linked said since then what it has, and is there nothing of a section that is missing here? */
+  hasLatest(section: SectionId, sinceMs: number): boolean {
+    const linked = new Set(this.linked())
+    return this.#view.others().every((id) => {
+      const peer = this.#peers.get(id)
+      if (!linked.has(id)) return true
+      return peer?.versions !== undefined && peer.toldAtMs >= sinceMs &&
+        (peer.versions.get(section) ?? 0) <= this.replica.version(section)
+    })
   }
 
   /** Nodes that there is a connection to. */
@@ -286,6 +311,7 @@ export class Replication {
         break
     }
     this.wake()
+    this.onNews()
   }
 
   #learn(peer: PeerState, versions: Map<SectionId, number>, buried: Versions): void {
@@ -303,20 +329,34 @@ export class Replication {
     this.#learn(peer, new Map(digest.versions), digest.buried)
     peer.sent = digest.versions.get(this.replica.own) ?? 0
     peer.awaiting = false
-    const deltas = this.replica.deltasFor(digest.versions, this.#deltaBytes, undefined, digest.buried)
+    const have = this.#haveSoon(peer, digest.versions)
+    const deltas = digest.synced || digest.wants
+      ? this.replica.deltasFor(have, this.#deltaBytes, undefined, digest.buried)
+      : []
     if (deltas.length > 0) {
       const complete = deltas.every(({ section, to }) => to >= this.replica.version(section)) &&
         [...this.replica.versions()].every(([id, version]) =>
-          (digest.versions.get(id) ?? 0) >= version || (digest.buried.get(id) ?? -1) >= version ||
+          (have.get(id) ?? 0) >= version || (digest.buried.get(id) ?? -1) >= version ||
           deltas.some(({ section }) => section === id)
         )
       this.#send(from.id, { _tag: "Deltas", deltas, complete, floor: this.floor })
+      for (const { section, to } of deltas) peer.offered.set(section, to)
+      peer.offeredAtMs = this.#nowMs()
       const own = deltas.find(({ section }) => section === this.replica.own)
       if (own !== undefined) peer.sent = own.to
       peer.awaiting = !complete
     }
     if (digest.wants) this.#send(from.id, this.#digest(false))
     if (digest.synced && !this.#lacks(digest.versions)) this.onCaughtUp()
+  }
+
+  /** What a peer has, with what is under way to it: a digest and the answer to another may have crossed. */
+  #haveSoon(peer: PeerState, versions: Versions): Versions {
+    if (this.#nowMs() - peer.offeredAtMs > IN_FLIGHT_MS) peer.offered.clear()
+    if (peer.offered.size === 0) return versions
+    const have = new Map(versions)
+    for (const [section, to] of peer.offered) have.set(section, Math.max(to, have.get(section) ?? 0))
+    return have
   }
 
   #deltasArrived(from: Peer, message: SyncMessage & { readonly _tag: "Deltas" }): void {
@@ -328,7 +368,7 @@ export class Replication {
       else if (nodeOf(delta.section) === from.id) own = this.replica.version(delta.section)
     }
     if (own !== undefined) this.#send(from.id, { _tag: "Stored", version: own })
-    if (gap || !message.complete) this.#send(from.id, this.#digest(false))
+    if (gap || !message.complete) this.#send(from.id, this.#digest(!this.synced))
     else if (!this.synced && this.#view.isSyncedPeer(from.id)) this.#send(from.id, this.#digest(true))
   }
 

@@ -15,6 +15,8 @@ import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 
 const RETRY_MS = 200
+/** Losers have read of their merger and closed long before so many others were merged. */
+const MAX_MERGED = 64
 
 export class Settler {
   readonly #core: Core
@@ -93,7 +95,7 @@ export class Settler {
           groups: union(claim.groups, theirs.claim.groups),
           extras: mergeExtras(claim, theirs.claim),
           continuity: taken ? theirs.claim.continuity : claim.continuity,
-          merged: [...claim.merged, id]
+          merged: [...claim.merged, id].slice(-MAX_MERGED)
         })
         process?.serve(epoch)
         return [true, version]

@@ -4,6 +4,7 @@ import { WebSocket } from "ws"
 import type { Node } from "../../src/Node.ts"
 import { TransportError } from "../../src/SwormError.ts"
 import type { Lane, Peer, Transport, TransportEvents } from "../../src/Transport.ts"
+import { warn } from "../../src/runtime/log.ts"
 import { formatAddress, parseAddress } from "./address.ts"
 import { Connection, toBuffer, unpack } from "./connection.ts"
 import { greeting, type Hello, isProof, makeHello, parsePair, prove, readHello, refuses } from "./handshake.ts"
@@ -46,7 +47,7 @@ export class WebSockets implements Transport {
   readonly #connections = new Map<string, Connection>()
   readonly #addresses = new Map<string, string>()
   readonly #waiting = new Map<string, Array<Waiting>>()
-  readonly #heldUntil = new Map<string, number>()
+  readonly #held = new Map<string, { readonly untilMs: number; readonly refused: boolean }>()
   /** Ids of nodes that are being dialled, once they have said who they are or are known by address. */
   readonly #dialling = new Set<string>()
   readonly #sockets = new Set<WebSocket>()
@@ -74,7 +75,13 @@ export class WebSockets implements Transport {
     const waiting = this.#waiting.get(to)
     if (waiting !== undefined) return waiting.length < MAX_WAITING && waiting.push({ channel, body, lane }) > 0
     const address = this.#addresses.get(to)
-    if (address === undefined || (this.#heldUntil.get(to) ?? 0) > performance.now()) return false
+    if (address === undefined) return false
+    const held = this.#held.get(to)
+    if (held !== undefined && held.untilMs > performance.now()) {
+      // what the last dial found holds for this frame too, and whoever waits for news of the node is told
+      if (lane === "protocol") queueMicrotask(() => this.#tellUnreachable(to, held.refused))
+      return false
+    }
     this.#waiting.set(to, [{ channel, body, lane }])
     this.#dialOnDemand(to, address)
     return true
@@ -140,10 +147,14 @@ export class WebSockets implements Transport {
         for (const { body, channel, lane } of waiting) connection.send(channel, body, lane)
         return
       }
-      this.#heldUntil.set(to, performance.now() + HOLD_MS)
       const refused = result instanceof TransportError && result.reason === "Refused"
-      for (const events of this.#events) events.unreachable(to, refused)
+      this.#held.set(to, { untilMs: performance.now() + HOLD_MS, refused })
+      this.#tellUnreachable(to, refused)
     })
+  }
+
+  #tellUnreachable(node: string, refused: boolean): void {
+    for (const events of this.#events) events.unreachable(node, refused)
   }
 
   /** Dials and shakes hands; `done` is called once, when the peer is connected (this way or the other) or can't be. */
@@ -335,7 +346,7 @@ export class WebSockets implements Transport {
       () => queueMicrotask(() => this.#drop(connection, Code.slow, "it is too slow: too much waits for it"))
     )
     this.#connections.set(peer.id, connection)
-    this.#heldUntil.delete(peer.id)
+    this.#held.delete(peer.id)
     if (peer.address !== "") this.#addresses.set(peer.id, peer.address)
     socket.on("message", (data, isBinary) => this.#received(connection, data, isBinary))
     socket.on("close", (code, reason) => this.#lost(connection, reason.toString() || `closed (${code})`))
@@ -385,7 +396,7 @@ export class WebSockets implements Transport {
     if (log) this.#loggedAt.set(kind, now)
     Effect.runForkWith(this.#context)(Effect.andThen(
       Metric.update(Metric.withAttributes(rejected, { kind }), 1),
-      log ? Effect.logWarning(`Refused a peer: ${detail}`) : Effect.void
+      log ? warn(`Refused a peer: ${detail}`) : Effect.void
     ))
   }
 }

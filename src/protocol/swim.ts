@@ -53,6 +53,8 @@ interface Probe {
   askedOthers: boolean
   refusedHere: boolean
   refusedThere: boolean
+  /** Its ping could not be sent: to be sent again with the next tick. */
+  again: boolean
   /** Set when this probe is made for another member. */
   readonly askedBy: { readonly id: string; readonly seq: number } | undefined
 }
@@ -199,6 +201,9 @@ export class Swim {
         else if (probe.refusedThere || this.#isDoubted(id) || this.#helpers(id).length === 0) this.#declareDead(id, now)
         else this.#askOthers(seq, probe, now)
       }
+    } else {
+      // a dying listener resets, a busy one is late: dialled again soon, it refuses, or answers
+      for (const probe of this.#probes.values()) if (probe.target === id) probe.again = true
     }
     return this.#take()
   }
@@ -278,12 +283,17 @@ export class Swim {
       askedOthers: askedBy !== undefined,
       refusedHere: false,
       refusedThere: false,
+      again: false,
       askedBy
     })
     this.#send(target, { _tag: "Ping", seq, updates: this.#gossipFor(target) })
   }
 
   #advance(seq: number, probe: Probe, now: number): void {
+    if (probe.again) {
+      probe.again = false
+      this.#send(probe.target, { _tag: "Ping", seq, updates: [] })
+    }
     if (now >= probe.failAt) {
       if (probe.askedBy !== undefined) {
         this.#confirm(probe.target, this.#self.id, now)
