@@ -60,6 +60,8 @@ export interface Placement {
   readonly limit?: ((candidate: Candidate, candidates: ReadonlyArray<Candidate>) => number) | undefined
   /** With fewer candidates nothing of the sworm runs. Default 0. */
   readonly quorum?: number | undefined
+  /** Which side of a split goes on, where more than a number decides it. */
+  readonly survives?: SplitPolicy | undefined
 }
 
 // ---- by hash
@@ -338,7 +340,8 @@ export const deny = (patterns: ReadonlyArray<NodePattern>, then: Placement = ren
 /**
  * Nothing runs unless at least `size` members host the sworm: the smaller side of a split stops its processes, and
  * starts none. Counted against this number, never against who happens to be seen: give it more than half of all nodes.
- * A side stops when it *notices* that it is too small; for so long, both sides may run a name.
+ * The two sides never run a name at once: the smaller stops `stopWithin` after its last contact with enough others, and
+ * the larger waits for longer than that (see `GossipOptions`).
  */
 export const quorum = (size: number, then: Placement = rendezvous): Placement => {
   if (!Number.isSafeInteger(size) || size < 1) {
@@ -346,6 +349,50 @@ export const quorum = (size: number, then: Placement = rendezvous): Placement =>
   }
   return over({ ...then, quorum: Math.max(size, then.quorum ?? 0) }, { name: `quorum/${size}`, pick: pickOf(then) })
 }
+
+/**
+ * May a side of a split go on? Asked with the ids of the members on this side, itself included, and with all members that
+ * are known: the dead for as long as they are remembered, but nobody who has left. For no way to split `all` may it say
+ * yes to two sides.
+ */
+export type SplitPolicy = (
+  side: ReadonlySet<string>,
+  all: ReadonlyArray<{ readonly id: string; readonly boot: number }>
+) => boolean
+
+const surviving = (name: string, survives: SplitPolicy, then: Placement): Placement =>
+  over({ ...then, survives: (side, all) => survives(side, all) && (then.survives?.(side, all) ?? true) }, {
+    name,
+    pick: pickOf(then)
+  })
+
+const lowestId = (ids: ReadonlyArray<string>): string => ids.reduce((a, b) => a < b ? a : b)
+
+/**
+ * The side with more than half of all members goes on; of two equal halves the one with the lowest id. Members that have
+ * died count until they are forgotten (`forgetAfter`) or start anew; those that have left don't.
+ */
+export const keepMajority = (then: Placement = rendezvous): Placement =>
+  surviving("keep-majority", (side, all) => {
+    const here = all.filter(({ id }) => side.has(id)).length
+    return here * 2 > all.length || (here * 2 === all.length && side.has(lowestId(all.map(({ id }) => id))))
+  }, then)
+
+/**
+ * The side with the oldest member goes on: the earliest started, of several the one with the lowest id. Where it is alone
+ * on its side, all the others together go on instead, unless it is one of two.
+ */
+export const keepOldest = (then: Placement = rendezvous): Placement =>
+  surviving("keep-oldest", (side, all) => {
+    const [oldest] = [...all].sort((a, b) => a.boot - b.boot || (a.id < b.id ? -1 : 1))
+    if (oldest === undefined) return true
+    if (side.has(oldest.id)) return side.size > 1 || all.length <= 2
+    return all.length > 2 && all.every(({ id }) => id === oldest.id || side.has(id))
+  }, then)
+
+/** Nothing goes on while any member is away without having left: for those who would rather stand still than split. */
+export const downAll = (then: Placement = rendezvous): Placement =>
+  surviving("down-all", (side, all) => all.every(({ id }) => side.has(id)), then)
 
 // ---- names among each other
 

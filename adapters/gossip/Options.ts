@@ -27,6 +27,13 @@ export interface GossipOptions {
    * `startTimeout`: a registration that is asked for again after its end must be known. Default 5 minutes.
    */
   readonly tombAge?: Duration.Input | undefined
+  /**
+   * Where a placement says which side of a split goes on (`quorum`, `keepMajority`, `keepOldest`, `downAll`): the other
+   * side handles no message later than this after its last contact with enough others, and the names of a node that has
+   * died start elsewhere a quarter later than that. Raising it rides out longer stalls of links and programs; lowering it
+   * moves names on sooner. Must be equal on all nodes. Default 4 intervals between probes: 2 seconds with `"lan"`.
+   */
+  readonly stopWithin?: Duration.Input | undefined
   /** After a change of members a registrar first asks its predecessor for this long. Default 2 seconds. */
   readonly joinGrace?: Duration.Input | undefined
 }
@@ -44,6 +51,7 @@ export interface ResolvedGossipOptions {
   readonly formDelayMs: number
   readonly joinGraceMs: number
   readonly tombAgeMs: number
+  readonly stopWithinMs: number
   /** Replication frames hold about this much. */
   readonly deltaBytes: number
 }
@@ -84,6 +92,7 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),
   joinGraceMs: millis(options.joinGrace, "2 seconds"),
+  stopWithinMs: millis(options.stopWithin, 4 * presets[options.preset ?? "lan"].probeIntervalMs),
   tombAgeMs: millis(options.tombAge, "5 minutes"),
   deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)
 })

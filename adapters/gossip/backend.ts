@@ -77,6 +77,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     },
     onHosts: (sworm) => {
       lookAtAll()
+      core.fence.hurry()
       warnOfPlacements(core, sworm)
     },
     onGivenUp: (sworm, name) => owned.links.givenUp(sworm, name)
@@ -95,7 +96,11 @@ export const makeBackend = Effect.fnUntraced(function* (
     nowMs,
     (section, key, _before, after) => directory.apply(section, key, after)
   )
-  const estates = new Estates(replication, nowMs)
+  const inScope = (effect: Effect.Effect<unknown>): void =>
+    void Effect.runForkWith(context)(Effect.forkIn(effect, scope, { startImmediately: true }))
+  const after = (millis: number, run: () => void): void =>
+    inScope(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
+  const estates = new Estates(replication, nowMs, after)
   estates.onSettled = lookAtAll
   replication.onNews = () => estates.look()
   const requests = yield* Requesting.make(transport, () => replication.flush())
@@ -109,8 +114,10 @@ export const makeBackend = Effect.fnUntraced(function* (
       if (!isGone(member.status)) replication.replica.exhume(sectionOf(member))
       else if (before !== undefined && !isGone(before.status)) estates.open(sectionOf(member))
       if (!matters(member, before)) return
+      estates.look()
       lookAtAll()
       replication.wake()
+      core.fence.hurry()
     }
   })
   const dispatch = yield* Dispatching.make(node, transport, processes, {
@@ -135,7 +142,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     events: yield* PubSub.sliding<SupervisorEvent>(4096),
     moves: yield* PubSub.sliding<Move>(4096),
     random: seededRandom(yield* Random.nextIntBetween(1, 0x7fffffff)),
-    fork: (effect) => void Effect.runForkWith(context)(Effect.forkIn(effect, scope, { startImmediately: true }))
+    fork: inScope
   })
   const registrations = new Registrations(core)
   const owned: OwnerParts = {
@@ -161,6 +168,8 @@ export const makeBackend = Effect.fnUntraced(function* (
     caretaker.lookAtAll()
   }
   const collector = new Collector(core, options.tombAgeMs)
+  core.fence.onChange = lookAtAll
+  yield* core.fence.drive
   yield* drive(core, caretaker, collector, transport)
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
@@ -211,7 +220,7 @@ const drive = Effect.fnUntraced(function* (
   collector: Collector,
   transport: Transport
 ) {
-  const { estates, nowMs, options, replication } = core.parts
+  const { nowMs, options, replication } = core.parts
   const endReceive = transport.receive(Channel.sync, (from, body) => replication.receive(from, body))
   const endEvents = transport.subscribe({
     up: (peer) => replication.linkUp(peer),
@@ -236,7 +245,6 @@ const drive = Effect.fnUntraced(function* (
       replication.sweep(nowMs())
       replication.prune()
       collector.collect()
-      estates.look()
     })
   )))
 })

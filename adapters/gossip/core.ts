@@ -20,6 +20,7 @@ import { warn } from "../../src/runtime/log.ts"
 import type { Directory } from "./directory.ts"
 import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
+import { Fence } from "./fence.ts"
 import { type MembershipDriver, sectionOf, type View } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
@@ -109,8 +110,11 @@ export class Core {
   /** Names that have a tomb in this node's section, the oldest first, and since when it is as it is. */
   readonly tombs = new Map<string, { readonly sworm: string; readonly name: string; readonly sinceMs: number }>()
 
+  readonly fence: Fence
+
   constructor(parts: CoreParts) {
     this.parts = parts
+    this.fence = new Fence(this, parts.options.stopWithinMs)
   }
 
   isBusy(sworm: string, name: string): boolean {
@@ -163,7 +167,7 @@ export class Core {
   home(hosted: Hosted, name: string, type: string): Candidate | undefined {
     const { placement } = hosted
     const candidates = this.candidates(hosted.id, type)
-    if (!this.hasQuorum(hosted)) return undefined
+    if (!this.fence.mayStart(hosted)) return undefined
     if (placement.isSticky !== true) return this.pick(placement, name, candidates)
     return rendezvous(hash32(name), candidates.filter((one) => this.mayHave(hosted, name, one)))
   }
@@ -178,8 +182,9 @@ export class Core {
     }
   }
 
-  hasQuorum({ id, placement }: Hosted): boolean {
-    return this.candidates(id).length >= (placement.quorum ?? 0)
+  /** May the sworm go on, on this side of a split if there is one? */
+  hasQuorum(hosted: Hosted): boolean {
+    return this.fence.holds(hosted)
   }
 
   /** Where a name is to be started, on behalf of the node that asks for it. */
@@ -191,7 +196,7 @@ export class Core {
     without: ReadonlyArray<string> = []
   ): Candidate | undefined {
     const context = { caller, random: this.parts.random }
-    if (!this.hasQuorum(hosted)) return undefined
+    if (!this.fence.mayStart(hosted)) return undefined
     const candidates = this.candidates(hosted.id, type)
     // a pure placement has one home for a name, full or not; a sticky one picks among those that can take it
     const able = hosted.placement.isSticky === true

@@ -15,9 +15,12 @@ export class Estates {
   /** Called when the names of a dead node may be taken over. */
   onSettled: () => void = () => {}
 
-  constructor(replication: Replication, nowMs: () => number) {
+  readonly #after: (millis: number, run: () => void) => void
+
+  constructor(replication: Replication, nowMs: () => number, after: (millis: number, run: () => void) => void) {
     this.#replication = replication
     this.#nowMs = nowMs
+    this.#after = after
   }
 
   /** A node has died. */
@@ -25,6 +28,9 @@ export class Estates {
     if (this.#replication.replica.version(section) === 0) return
     this.#open.set(section, this.#nowMs())
     this.#replication.compareWithAll()
+    this.#after(LIMIT_MS, () => this.look())
+    // with nobody left to ask
+    this.look()
   }
 
   /** May this section still be known better by somebody else? */
@@ -32,7 +38,7 @@ export class Estates {
     return this.#open.has(section)
   }
 
-  /** Looks again: after news from peers, and now and then. */
+  /** Looks again: after news from peers, and of members. */
   look(): void {
     if (this.#open.size === 0) return
     const now = this.#nowMs()

@@ -4,6 +4,7 @@ import type { LocalProcess, ProcessOwner } from "../../src/runtime/LocalProcess.
 import type { Residency } from "../../src/runtime/Residency.ts"
 import type { TimerQueue } from "../../src/runtime/TimerQueue.ts"
 import type { ProcessRef } from "../../src/SwormError.ts"
+import { Fence } from "./fence.ts"
 import type { Core } from "./core.ts"
 import type { GivenUps } from "./givenups.ts"
 import type { Links } from "./links.ts"
@@ -25,6 +26,7 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
   get node() {
     return parts().core.parts.node
   },
+  guard: (hosted) => Fence.isAsked(hosted) ? () => parts().core.fence.holds(hosted) : undefined,
   nowMs: () => parts().core.parts.nowMs(),
   wallMs: () => parts().core.parts.wallMs(),
   renew: (process) => {

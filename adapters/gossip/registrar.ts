@@ -308,6 +308,10 @@ export class Registrar {
     const hosts = this.#core.candidates(sworm).length
     const quorum = this.#core.parts.processes.hosted(sworm)?.placement.quorum ?? 0
     if (hosts === 0) return `no node hosts "${sworm}" now`
+    const hosted = this.#core.parts.processes.hosted(sworm)
+    if (hosted !== undefined && hosts >= quorum && !this.#core.hasQuorum(hosted)) {
+      return `this side of the cluster may not run "${sworm}": too few of its nodes have answered lately`
+    }
     if (hosts < quorum) return `${hosts} nodes host "${sworm}", its quorum is ${quorum}`
     if (type !== undefined && this.#core.candidates(sworm, type).length === 0) {
       return `none of the ${hosts} nodes that host "${sworm}" has the process type "${type}"`
@@ -332,7 +336,11 @@ export class Registrar {
   ): Effect.Effect<string | typeof AGAIN | undefined> {
     const { node, processes, requests } = this.#core.parts
     const hosted = processes.hosted(sworm)
-    if (hosted !== undefined) return Effect.succeed(this.#core.target(hosted, name, type, caller)?.id)
+    if (hosted !== undefined) {
+      // it waits until what a dead node ran has stopped for certain
+      const isWaiting = this.#core.hasQuorum(hosted) && !this.#core.fence.mayStart(hosted)
+      return Effect.succeed(isWaiting ? AGAIN : this.#core.target(hosted, name, type, caller)?.id)
+    }
     const host = this.#core.candidates(sworm).find(({ id }) => id !== node.id)
     if (host === undefined) return Effect.succeed(undefined)
     return requests.ask(host.id, Method.home, [sworm, name, type, caller], ASK_TIMEOUT_MS).pipe(
@@ -347,7 +355,8 @@ export class Registrar {
   #homeAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name, type, caller] = asTexts(body)
     const hosted = this.#core.parts.processes.hosted(sworm!)
-    if (hosted === undefined) return Effect.succeed([false, null])
+    const isWaiting = hosted !== undefined && this.#core.hasQuorum(hosted) && !this.#core.fence.mayStart(hosted)
+    if (hosted === undefined || isWaiting) return Effect.succeed([false, null])
     return Effect.succeed([true, this.#core.target(hosted, name!, type!, caller!)?.id ?? null])
   }
 

@@ -23,7 +23,9 @@ export const Method = {
   home: 12,
   ended: 13,
   takeOver: 14,
-  starting: 15
+  starting: 15,
+  contact: 16,
+  silence: 17
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

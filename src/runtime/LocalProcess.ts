@@ -18,6 +18,8 @@ import { ProcessTimers } from "./ProcessTimers.ts"
 /** What a process reports; the backend answers. */
 export interface ProcessOwner {
   readonly node: { readonly id: string; readonly boot: number; readonly section: SectionId }
+  /** May processes of this sworm handle messages now? Absent from those that always may. */
+  readonly guard?: ((hosted: Hosted) => (() => boolean) | undefined) | undefined
   /** For how long something takes. */
   readonly nowMs: () => number
   readonly wallMs: () => number
@@ -87,6 +89,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     this.name = name
     this.spec = spec
     this.epoch = epoch
+    this.guard = owner.guard?.(hosted)
   }
 
   // ---- what its own code sees

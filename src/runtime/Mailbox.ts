@@ -63,6 +63,8 @@ export abstract class Mailbox {
   waitingFor: Mailbox | undefined
   abstract readonly name: string
   abstract readonly options: ResolvedOptions
+  /** Asked before each message; absent where there is nothing to ask. */
+  protected guard: (() => boolean) | undefined
   /** The services of its code, while it holds what `init` acquired. */
   protected context: Context.Context<never> | undefined
   /** Its own code has asked it to end. */
@@ -137,6 +139,7 @@ export abstract class Mailbox {
 
   /** Hands a message to the process: handled at once when it is idle, else kept in order, else refused. */
   receive(envelope: Envelope): void {
+    if (this.guard !== undefined && !this.guard()) return envelope.answer(callError(this, "Stopped", ""))
     if (this.status === "running" && this.isFree) {
       if (depth < MAX_DEPTH) return this.#handle(envelope)
       this.#enqueue(envelope)
@@ -304,7 +307,9 @@ export abstract class Mailbox {
       if (this.stopsAfter) return this.stopped()
       if (this.#queue === undefined || this.#queue.length === 0) return
       if (depth >= MAX_DEPTH) return queueMicrotask(() => this.pump())
-      this.#handle(this.#queue.shift()!)
+      const envelope = this.#queue.shift()!
+      if (this.guard === undefined || this.guard()) this.#handle(envelope)
+      else envelope.answer(callError(this, "Stopped", ""))
     }
   }
 

@@ -1,6 +1,6 @@
 /** What a client on a node does for each operation; what it sees at once is checked at once. */
 import { Cause, Effect, Exit, Option } from "effect"
-import { Membership } from "@sworm/sworm"
+import { Handoff, Membership } from "@sworm/sworm"
 import type { Simulation } from "@sworm/sworm/testing"
 import { others } from "./expected.ts"
 import { type Node, type Services, sworm, typeOf } from "./nodes.ts"
@@ -45,8 +45,12 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
         return yield* client.client(type, name, { timeout: CALL_MS }).Slow({ message: operation.message })
       case "Crash":
         return yield* client.client(type, name, { timeout: CALL_MS }).Crash()
-      case "Move":
-        return undefined
+      case "Move": {
+        const handoff = yield* Handoff.Handoff
+        return yield* handoff.move(operation.sworm, name, operation.to)
+      }
+      case "Forget":
+        return yield* client.unregister(name)
       case "Join":
         return yield* client.join(operation.group, name)
       case "Leave":

@@ -88,7 +88,7 @@ export const nodesOf = (oracle: Oracle) =>
       redialInterval: "2 seconds",
       shutdownTimeout: "5 seconds",
       handoffTimeout: "3 seconds",
-        tombAge: "50 seconds"
+      tombAge: "50 seconds"
     }))
   )
 }

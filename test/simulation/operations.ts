@@ -14,6 +14,8 @@ export type Operation =
   | { readonly _tag: "Join"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Leave"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Alias"; readonly sworm: SwormId; readonly name: string; readonly alias: string }
+  /** Ends a name behind the back of the oracle: to see that checkers can fail. In no script that is made by chance. */
+  | { readonly _tag: "Forget"; readonly sworm: SwormId; readonly name: string }
   /** A value of the sworm as a whole. */
   | { readonly _tag: "Put"; readonly sworm: SwormId; readonly name: string; readonly value: number }
 

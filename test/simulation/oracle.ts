@@ -5,7 +5,12 @@ import type { Operation } from "./operations.ts"
 import type { Node } from "./nodes.ts"
 
 /** What the operations of clients fail with. */
-export type AnyError = SwormError.RegisterError | SwormError.CallError | SwormError.NotRegistered | SwormError.NameTaken
+export type AnyError =
+  | SwormError.RegisterError
+  | SwormError.CallError
+  | SwormError.NotRegistered
+  | SwormError.NameTaken
+  | SwormError.HandoffError
 
 /** A copy of a process, from the end of its `init` to the end of its scope. */
 export interface Copy {

@@ -1,0 +1,175 @@
+/**
+ * The two sides of a split never run one name at once, for sworms whose placement says which side goes on (PROTOCOL H20).
+ * A side that may not go on stops `stopWithin` after its last proven contact with enough others; the side that may starts
+ * what a dead node ran when enough of its members have not heard that node for longer than that. Both are counted
+ * against all that are known, so that any two such groups share a member.
+ *
+ * Contact is a question that was answered: counted from when it was asked, since the other had heard of this node then.
+ */
+import { Effect, type Scope } from "effect"
+import type { SectionId } from "../../src/protocol/ids.ts"
+import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
+import type { Hosted } from "../../src/runtime/Hosted.ts"
+import type { Core } from "./core.ts"
+import { sectionOf } from "./membership.ts"
+import { Method } from "./requests.ts"
+
+/** The others wait this much longer than the stopping side takes: for clocks that differ, and for frames under way. */
+const MARGIN = 1.25
+
+export class Fence {
+  readonly #core: Core
+  readonly #stopWithinMs: number
+  /** When each member was asked what it has answered since. */
+  readonly #contact = new Map<string, number>()
+  /** When each member last asked this one. */
+  readonly #heard = new Map<string, number>()
+  /** Dead members that have stopped for certain. */
+  readonly #stopped = new Set<SectionId>()
+  #known = new WeakMap<Hosted, { readonly atMs: number; readonly holds: boolean }>()
+  readonly #held = new Map<string, boolean>()
+  /** Called when a sworm may go on, or may not any more, or when more of it may be started. */
+  onChange: () => void = () => {}
+
+  constructor(core: Core, stopWithinMs: number) {
+    this.#core = core
+    this.#stopWithinMs = stopWithinMs
+    const { requests } = core.parts
+    requests.answer(Method.contact, ({ id }) =>
+      Effect.sync(() => {
+        this.#heard.set(id, core.parts.nowMs())
+        return true
+      }))
+    requests.answer(
+      Method.silence,
+      (_, body) =>
+        Effect.sync(() => asArray(body).map((id) => Math.min(this.#silenceOf(asText(id)), Number.MAX_SAFE_INTEGER)))
+    )
+  }
+
+  /** Does a sworm's placement ask for any of this? */
+  static isAsked({ placement }: Hosted): boolean {
+    return (placement.quorum ?? 0) > 0 || placement.survives !== undefined
+  }
+
+  /** May a sworm go on here? */
+  holds(hosted: Hosted): boolean {
+    if (!Fence.isAsked(hosted)) return true
+    const { node, nowMs } = this.#core.parts
+    const now = nowMs()
+    const known = this.#known.get(hosted)
+    // asked before each message: looked at once a millisecond
+    if (known?.atMs === now) return known.holds
+    const since = now - this.#stopWithinMs
+    const side = new Set([node.id])
+    for (const [id, atMs] of this.#contact) if (atMs >= since) side.add(id)
+    const holds = this.#suffices(hosted, side)
+    this.#known.set(hosted, { atMs: now, holds })
+    return holds
+  }
+
+  /** Has everything stopped that dead members ran of it? */
+  mayStart(hosted: Hosted): boolean {
+    return this.holds(hosted) && (!Fence.isAsked(hosted) || this.#unproven().length === 0)
+  }
+
+  #suffices({ id, placement: { quorum = 0, survives } }: Hosted, side: ReadonlySet<string>): boolean {
+    const { members } = this.#core.parts
+    if (this.#core.candidates(id).filter((one) => side.has(one.id)).length < quorum) return false
+    if (survives === undefined) return true
+    const all = members.everyone().filter(({ status }) => status !== "left")
+    return survives(side, all.map(({ boot, id }) => ({ id, boot })))
+  }
+
+  #silenceOf(id: string): number {
+    const atMs = this.#heard.get(id)
+    return atMs === undefined ? Infinity : Math.max(0, this.#core.parts.nowMs() - atMs)
+  }
+
+  #unproven(): ReadonlyArray<{ readonly id: string; readonly section: SectionId }> {
+    return this.#core.parts.members.everyone()
+      .filter((member) => member.status === "dead" && !this.#stopped.has(sectionOf(member)))
+      .map((member) => ({ id: member.id, section: sectionOf(member) }))
+  }
+
+  #asking(): Array<Hosted> {
+    return [...this.#core.parts.processes.sworms()].filter(Fence.isAsked)
+  }
+
+  // ---- again and again
+
+  readonly #round = Effect.suspend(() => {
+    const { members, node, requests } = this.#core.parts
+    this.#forget()
+    const asking = this.#asking()
+    if (asking.length === 0) return Effect.void
+    const others = members.view().present.filter(({ id }) => id !== node.id).map(({ id }) => id)
+    const dead = this.#unproven()
+    const limit = this.#stopWithinMs / 2
+    /** By member that answered: for how long it has not heard each of the dead. */
+    const silences = new Map([[node.id, dead.map(({ id }) => this.#silenceOf(id))]])
+    const contact = Effect.forEach(others, (id) =>
+      Effect.suspend(() => {
+        const askedMs = this.#core.parts.nowMs()
+        return Effect.ignore(Effect.map(requests.ask(id, Method.contact, null, limit), () => {
+          this.#contact.set(id, askedMs)
+          this.#known = new WeakMap()
+          this.#look()
+        }))
+      }), { concurrency: "unbounded", discard: true })
+    const silence = dead.length === 0 ? Effect.void : Effect.forEach(others, (id) =>
+      Effect.ignore(Effect.map(
+        requests.ask(
+          id,
+          Method.silence,
+          dead.map(({ id }) => id),
+          limit
+        ),
+        (ages) => void silences.set(id, asArray(ages).map(asCount))
+      )), { concurrency: "unbounded", discard: true })
+    return Effect.andThen(
+      Effect.all([contact, silence], { concurrency: 2 }),
+      Effect.sync(() => {
+        dead.forEach(({ section }, at) => {
+          const silent = new Set<string>()
+          for (const [id, ages] of silences) if ((ages[at] ?? 0) >= this.#stopWithinMs * MARGIN) silent.add(id)
+          // one for all: a group that suffices for every sworm here that asks
+          if (!asking.every((hosted) => this.#suffices(hosted, silent))) return
+          this.#stopped.add(section)
+          this.onChange()
+        })
+        this.#look()
+      })
+    )
+  })
+
+  /** Tells when a sworm begins or ceases to hold. */
+  #look(): void {
+    for (const hosted of this.#asking()) {
+      const holds = this.holds(hosted)
+      if (this.#held.get(hosted.id) === holds) continue
+      this.#held.set(hosted.id, holds)
+      this.onChange()
+    }
+  }
+
+  #forget(): void {
+    const { members } = this.#core.parts
+    for (const id of this.#contact.keys()) if (members.member(id) === undefined) this.#contact.delete(id)
+    for (const id of this.#heard.keys()) if (members.member(id) === undefined) this.#heard.delete(id)
+    for (const section of this.#stopped) if (!members.isGone(section)) this.#stopped.delete(section)
+  }
+
+  /** Asks again and again; at once when there is more to know. */
+  readonly drive: Effect.Effect<void, never, Scope.Scope> = Effect.suspend(() => {
+    const step = this.#stopWithinMs / 4
+    const watching = Effect.forever(Effect.andThen(Effect.sleep(step), Effect.sync(() => this.#look())))
+    const asking = Effect.forever(Effect.andThen(this.#round, Effect.sleep(step)))
+    return Effect.andThen(Effect.forkScoped(watching), Effect.asVoid(Effect.forkScoped(asking)))
+  })
+
+  /** A sworm was hosted, or a member came: contact is made without waiting for the next time. */
+  hurry(): void {
+    if (this.#asking().length > 0) this.#core.parts.fork(this.#round)
+  }
+}
