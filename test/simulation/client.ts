@@ -64,7 +64,8 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
 
 /** Did somebody ask for the opposite meanwhile, or stand two registrations side by side? Then either may be seen. */
 const isContested = (oracle: Oracle, { ends, id, operation: { _tag: tag, name, sworm }, sinceMs }: Asked): boolean =>
-  (tag === "Unregister" && others(oracle, sworm, name, ends).length > 0) ||
+  // without its quorum a name is registered, and runs when there is one again
+  sworm === "Guarded" || (tag === "Unregister" && others(oracle, sworm, name, ends).length > 0) ||
   oracle.asked.some((other) =>
     other.id !== id && other.operation.sworm === sworm && other.operation.name === name &&
     (other.operation._tag === "Register" || other.operation._tag === "Unregister") &&

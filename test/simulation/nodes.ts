@@ -1,4 +1,4 @@
-/** The program that simulated nodes run: two sworms whose processes tell the oracle all they do. */
+/** The program that simulated nodes run: sworms whose processes tell the oracle all they do. */
 import { Effect, Layer, Ref, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { Memory, Placement, Process, Sworm } from "@sworm/sworm"
@@ -28,19 +28,36 @@ const Roamer = Process.make("Roamer", {
 
 class Cells extends Sworm.Service<Cells>()("Cells", { processes: [Cell] }) {}
 class Roamers extends Sworm.Service<Roamers>()("Roamers", { processes: [Roamer], placement: Placement.leastLoaded }) {}
+class Guarded extends Sworm.Service<Guarded>()("Guarded", { processes: [Cell] }) {}
 
-export type Services = Memory.Services | Cells | Roamers
+/** More than half of all nodes, for each size of a cluster. The services are one, by their id. */
+const guardedBy = new Map<number, typeof Guarded>()
+const guarded = (quorum: number): typeof Guarded => {
+  const known = guardedBy.get(quorum)
+  if (known !== undefined) return known
+  const placement = Placement.quorum(quorum)
+  const made = class extends Sworm.Service<Guarded>()("Guarded", { processes: [Cell], placement }) {}
+  guardedBy.set(quorum, made)
+  return made
+}
+
+/** How many of so many nodes the guarded sworm needs. */
+export const quorumOf = (nodes: number): number => Math.floor(nodes / 2) + 1
+
+export type Services = Memory.Services | Cells | Roamers | Guarded
 export type Node = Simulation.NodeRun<Services>
 
-/** The client of either, on a node: they differ in what they are, not in how they are used. */
+/** The client of each, on a node: they differ in what they are, not in how they are used. */
 export const sworm = (id: SwormId): Effect.Effect<Sworm.SwormClient<typeof Cell>, never, Services> =>
   id === "Cells"
     ? Effect.map(Cells, (client) => client)
+    : id === "Guarded"
+    ? Effect.map(Guarded, (client) => client)
     : Effect.map(Roamers, (client) => client as unknown as Sworm.SwormClient<typeof Cell>)
 
-export const typeOf = (id: SwormId): typeof Cell => id === "Cells" ? Cell : Roamer as unknown as typeof Cell
+export const typeOf = (id: SwormId): typeof Cell => id !== "Roamers" ? Cell : Roamer as unknown as typeof Cell
 
-export const nodesOf = (oracle: Oracle) =>
+export const nodesOf = (oracle: Oracle, count: number) =>
 (
   id: string,
   seeds: ReadonlyArray<string>,
@@ -65,7 +82,8 @@ export const nodesOf = (oracle: Oracle) =>
   const handled = (self: Process.Self<ReadonlyArray<number>>, message: number) =>
     Effect.suspend(() => {
       oracle.note(`message ${message} to ${self.name} at ${id}@${self.epoch}`)
-      oracle.executions.push({ message, sworm: self.sworm, name: self.name, node: id, atMs: machine.nowMs })
+      const { epoch, name, sworm } = self
+      oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs })
       return Ref.updateAndGet(self.state, (all) => [...all, message])
     }).pipe(Effect.map((all) => all.length))
   const implementation = {
@@ -80,8 +98,10 @@ export const nodesOf = (oracle: Oracle) =>
     }
   }
   const cells = Layer.provide(Cells.layer, Cells.toLayer(Cell, implementation))
+  const guards = guarded(quorumOf(count))
+  const watched = Layer.provide(guards.layer, guards.toLayer(Cell, implementation))
   const roamers = Layer.provide(Roamers.layer, Roamers.toLayer(Roamer, implementation))
-  return Layer.mergeAll(cells, roamers).pipe(
+  return Layer.mergeAll(cells, watched, roamers).pipe(
     Layer.provideMerge(Memory.layerNode({
       id,
       seeds,

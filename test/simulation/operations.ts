@@ -1,7 +1,7 @@
 /** What clients ask for in a simulation: plain data, so that a script can be cut shorter and done again. */
 import type { Simulation } from "@sworm/sworm/testing"
 
-export type SwormId = "Cells" | "Roamers"
+export type SwormId = "Cells" | "Roamers" | "Guarded"
 
 export type Operation =
   | { readonly _tag: "Register"; readonly sworm: SwormId; readonly name: string }
@@ -19,13 +19,13 @@ export type Operation =
   /** A value of the sworm as a whole. */
   | { readonly _tag: "Put"; readonly sworm: SwormId; readonly name: string; readonly value: number }
 
-export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers"]
+export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers", "Guarded"]
 export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
 const groups: ReadonlyArray<string> = ["red", "blue"]
 
 /** A random operation; messages are numbered from `next`. */
 export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, next: number): Operation => {
-  const sworm = dice.chance(0.7) ? "Cells" : "Roamers"
+  const sworm = dice.chance(0.55) ? "Cells" : dice.chance(0.5) ? "Roamers" : "Guarded"
   const name = dice.pick(names)
   const roll = dice.below(100)
   if (roll < 30) return { _tag: "Register", sworm, name }

@@ -29,6 +29,7 @@ export interface Execution {
   readonly sworm: string
   readonly name: string
   readonly node: string
+  readonly epoch: number
   readonly atMs: number
 }
 
@@ -58,6 +59,8 @@ export const isUnknown = (outcome: Outcome | undefined): boolean =>
   (outcome._tag === "Failed" && (outcome.error._tag === "Unavailable" || outcome.error._tag === "StartFailed"))
 
 export class Oracle {
+  /** How many nodes there are, running or not. */
+  readonly size: number
   readonly copies: Array<Copy> = []
   readonly executions: Array<Execution> = []
   readonly asked: Array<Asked> = []
@@ -67,6 +70,10 @@ export class Oracle {
   readonly excused = new Map<string, number>()
   /** When nodes crashed, or left with nobody to hand over to. */
   readonly losses: Array<number> = []
+
+  constructor(size: number) {
+    this.size = size
+  }
 
   /** Told of what happens, for the trace. */
   note: (text: string) => void = () => {}

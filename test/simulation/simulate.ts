@@ -73,8 +73,8 @@ type When = "quiet" | "rest" | "end" | "closed"
 
 /** Runs a script to its end. */
 export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): Promise<Result> => {
-  const oracle = new Oracle()
-  const world: World = new Simulation.World<Services, unknown>({ seed, node: nodesOf(oracle) })
+  const oracle = new Oracle(nodes.length)
+  const world: World = new Simulation.World<Services, unknown>({ seed, node: nodesOf(oracle, nodes.length) })
   world.trace.isVerbose = verbose
   oracle.note = (text) => world.trace.note(world.timeline.nowMs, text)
   const { timeline } = world

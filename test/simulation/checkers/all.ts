@@ -4,6 +4,7 @@ import { closing } from "./closing.ts"
 import { collected } from "./collected.ts"
 import { deadlines } from "./deadlines.ts"
 import { epochs } from "./epochs.ts"
+import { guarded } from "./guarded.ts"
 import { holders } from "./holders.ts"
 import { registrations } from "./registrations.ts"
 import { views } from "./views.ts"
@@ -16,5 +17,6 @@ export const checkers: ReadonlyArray<Checker> = [
   deadlines,
   epochs,
   collected,
+  guarded,
   closing
 ]

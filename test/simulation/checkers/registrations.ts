@@ -1,7 +1,7 @@
 /** Acknowledged registrations run somewhere, once quiet; what was unregistered never runs again. */
 import { Effect, Option } from "effect"
 import { expected } from "../expected.ts"
-import { type Node, sworm } from "../nodes.ts"
+import { type Node, quorumOf, sworm } from "../nodes.ts"
 import { names, swormIds } from "../operations.ts"
 import type { Oracle } from "../oracle.ts"
 import type { World } from "../simulate.ts"
@@ -12,6 +12,9 @@ const isSeen = (world: World, id: typeof swormIds[number], name: string): boolea
     const ref = world.look(node, Effect.flatMap(sworm(id), (client) => client.whereis(name)))
     return ref !== undefined && Option.isSome(ref)
   })
+
+/** Are enough nodes there for the guarded sworm to run at all? */
+export const hasQuorum = (world: World, { size }: Oracle): boolean => world.ready.length >= quorumOf(size)
 
 /**
  * Two nodes store what is acknowledged. When as many are lost, or one that was alone in its view, it may be lost: then
@@ -49,6 +52,7 @@ export const registrations: Checker = {
   quiet: (world, oracle) =>
     swormIds.flatMap((id) =>
       names.flatMap((name) => {
+        if (id === "Guarded" && !hasQuorum(world, oracle)) return []
         const seen = isSeen(world, id, name)
         const must = world.ready.length === 0 ? "either" : expected(oracle, id, name)
         if (must === "runs" && !seen) return [`lost: ${id}/${name} was registered, and does not run`]
