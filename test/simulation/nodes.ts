@@ -14,6 +14,7 @@ const Cell = Process.make("Cell", {
     Rpc.make("Add", { payload: { message: Schema.Int }, success: Schema.Int }),
     Rpc.make("Slow", { payload: { message: Schema.Int }, success: Schema.Int }),
     Rpc.make("Get", { success: Schema.Array(Schema.Int) }),
+    Rpc.make("Tick"),
     Rpc.make("Crash")
   ]
 })
@@ -86,13 +87,20 @@ export const nodesOf = (oracle: Oracle, count: number) =>
       oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs })
       return Ref.updateAndGet(self.state, (all) => [...all, message])
     }).pipe(Effect.map((all) => all.length))
+  type Init = Process.InitContext<unknown, ReadonlyArray<number>, typeof Cell["protocol"][number]>
   const implementation = {
-    init: ({ epoch, name, sworm }: Process.InitContext<unknown, ReadonlyArray<number>>) =>
-      Effect.as(begun(sworm, name, epoch), [] as ReadonlyArray<number>),
+    init: ({ epoch, name, sworm, timers }: Init) =>
+      begun(sworm, name, epoch).pipe(
+        // a guarded one handles messages all the while: if two of them did, it would show
+        Effect.andThen(sworm === "Guarded" ? timers.every("Tick", "100 millis") : Effect.void),
+        Effect.as([] as ReadonlyArray<number>)
+      ),
     handlers: {
       Add: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) => handled(self, message),
       Slow: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) =>
         Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message)),
+      Tick: (_: void, { epoch, name }: Process.Self<ReadonlyArray<number>>) =>
+        Effect.sync(() => void oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })),
       Get: (_: void, self: Process.Self<ReadonlyArray<number>>) => Ref.get(self.state),
       Crash: () => Effect.die(new Error("asked to"))
     }

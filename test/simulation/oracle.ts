@@ -63,6 +63,8 @@ export class Oracle {
   readonly size: number
   readonly copies: Array<Copy> = []
   readonly executions: Array<Execution> = []
+  /** Messages that guarded processes set for themselves. */
+  readonly ticks: Array<Pick<Execution, "name" | "node" | "epoch" | "atMs">> = []
   readonly asked: Array<Asked> = []
   /** Found on the way; any is a failure. */
   readonly violations: Array<string> = []

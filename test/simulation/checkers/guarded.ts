@@ -1,15 +1,19 @@
-/** Where a quorum decides which side of a split goes on, no copy handles a message once a later one has begun, ever. */
+/** Where a quorum decides which side of a split goes on, no copy handles a message once a later one has, ever. */
 import type { Checker } from "./checker.ts"
 
 export const guarded: Checker = {
   name: "never two of a guarded name",
-  end: (_, oracle) =>
-    oracle.executions.filter(({ sworm }) => sworm === "Guarded").flatMap(({ atMs, epoch, message, name, node }) => {
-      const later = oracle.copies.find((copy) =>
-        copy.sworm === "Guarded" && copy.name === name && copy.epoch > epoch && copy.node !== node &&
-        copy.sinceMs < atMs
-      )
-      if (later === undefined) return []
-      return [`two: ${node}@${epoch} handled ${message} to ${name} after ${later.node}@${later.epoch} had begun`]
-    })
+  end: (_, oracle) => {
+    const latest = new Map<string, { readonly node: string; readonly epoch: number; readonly atMs: number }>()
+    const found: Array<string> = []
+    const handled = [...oracle.ticks, ...oracle.executions.filter(({ sworm }) => sworm === "Guarded")]
+    for (const tick of handled.sort((a, b) => a.atMs - b.atMs)) {
+      const before = latest.get(tick.name)
+      if (before !== undefined && before.epoch > tick.epoch) {
+        found.push(`two: ${tick.name} at ${tick.node}@${tick.epoch} goes on after ${before.node}@${before.epoch} has`)
+      }
+      if (before === undefined || before.epoch < tick.epoch) latest.set(tick.name, tick)
+    }
+    return found.slice(0, 3)
+  }
 }
