@@ -44,6 +44,11 @@ export type SupervisorEvent =
   /** Two processes were given one more name on the two sides of a split; this one has lost it. */
   | { readonly _tag: "AliasLost"; readonly ref: ProcessRef; readonly alias: string }
   /** A takeover failed to start the process here; it is tried again. */
+  /**
+   * This node was away for longer than others remember (`forgetAfter`): of what it ran, so much was registered anew, and
+   * so much stopped, since others have the names now.
+   */
+  | { readonly _tag: "Returned"; readonly node: string; readonly kept: number; readonly stopped: number }
   | { readonly _tag: "StartFailed"; readonly sworm: string; readonly name: string; readonly detail: string }
 
 /** A process past its restart limit. */

@@ -23,6 +23,12 @@ export interface GossipOptions {
   /** How long the dead are remembered. Default 24 hours. Should be equal on all nodes. */
   readonly forgetAfter?: Duration.Input | undefined
   /**
+   * What a node does that comes back after it was forgotten with the processes it runs, where nobody else has their names:
+   * it registers them anew (`"register"`, the default: nothing that was acknowledged is lost, but what was unregistered
+   * meanwhile runs again), or stops them (`"stop"`). Where somebody has the name they are stopped in any case.
+   */
+  readonly onReturn?: "register" | "stop" | undefined
+  /**
    * That a name has ended is remembered at least this long, and until everyone knows. Must exceed the longest
    * `startTimeout`: a registration that is asked for again after its end must be known. Default 5 minutes.
    */
@@ -52,6 +58,7 @@ export interface ResolvedGossipOptions {
   readonly joinGraceMs: number
   readonly tombAgeMs: number
   readonly stopWithinMs: number
+  readonly onReturn: "register" | "stop"
   /** Replication frames hold about this much. */
   readonly deltaBytes: number
 }
@@ -92,6 +99,7 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),
   joinGraceMs: millis(options.joinGrace, "2 seconds"),
+  onReturn: options.onReturn ?? "register",
   stopWithinMs: millis(options.stopWithin, 4 * presets[options.preset ?? "lan"].probeIntervalMs),
   tombAgeMs: millis(options.tombAge, "5 minutes"),
   deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)

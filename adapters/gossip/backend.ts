@@ -32,6 +32,7 @@ import { ownerOf, type OwnerParts, refOf } from "./owner.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
 import { Registrations } from "./registrations.ts"
+import { comeBack } from "./returning.ts"
 import { Settler } from "./settler.ts"
 import { Replication } from "./replication.ts"
 import * as Requesting from "./requests.ts"
@@ -90,7 +91,8 @@ export const makeBackend = Effect.fnUntraced(function* (
       // whoever has said goodbye never comes back in that run
       everyone: () =>
         members.everyone().filter(({ id, status }) => id !== node.id && status !== "left").map(({ id }) => id),
-      isSyncedPeer: (id) => members.member(id)?.synced ?? false
+      isSyncedPeer: (id) => members.member(id)?.synced ?? false,
+      isForgotten: (section) => members.isForgotten(section)
     },
     options.deltaBytes,
     nowMs,
@@ -106,6 +108,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   const requests = yield* Requesting.make(transport, () => replication.flush())
   let deaths = 0
   const members = yield* MembershipDriving.make(node, transport, yield* Discovery, options, {
+    onForgotten: () => inScope(comeBack(core, Joiner.catchUp(members, replication, options, clock), options.onReturn)),
     onChange: (member, before) => {
       if (late.caretaker !== undefined && members.deaths() > deaths) {
         deaths = members.deaths()

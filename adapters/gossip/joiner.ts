@@ -32,13 +32,25 @@ export const join = Effect.fnUntraced(function* (
       }
     })
   )
+  yield* catchUp(members, replication, options, clock, () => looked)
+})
+
+/** Exchanges fully with a synced node, or forms a cluster when there is none; then says so. */
+export const catchUp = Effect.fnUntraced(function* (
+  members: MembershipDriver,
+  replication: Replication,
+  options: ResolvedGossipOptions,
+  clock: Clock.Clock,
+  isLooked: () => boolean = () => true
+) {
+  const now = steadyMs(clock)
   let company = 0
   let since = now()
   let exchangedAt = 0
   let turn = 0
   while (!replication.synced) {
     const others = members.view().present.filter(({ id }) => id !== members.self().id)
-    if (others.length !== company || !looked) {
+    if (others.length !== company || !isLooked()) {
       company = others.length
       since = now()
     }

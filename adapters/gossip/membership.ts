@@ -33,6 +33,8 @@ export interface MembershipDriver {
   readonly member: (id: string) => SwimMember | undefined
   readonly everyone: () => ReadonlyArray<SwimMember>
   readonly isGone: (section: SectionId) => boolean
+  /** Is it of a run that was dead for so long that nothing of it is believed any more? */
+  readonly isForgotten: (section: SectionId) => boolean
   readonly self: () => SwimMember
   readonly announce: (change: Parameters<Swim["announce"]>[0]) => void
   /** How often this node was told that it is dead. */
@@ -44,6 +46,8 @@ export interface MembershipDriver {
 
 export interface MembershipHooks {
   readonly onChange: (member: SwimMember, before: SwimMember | undefined) => void
+  /** This node was away for longer than anybody remembers (R11). */
+  readonly onForgotten: () => void
 }
 
 const DIAL_TIMEOUT_MS = 2000
@@ -58,7 +62,7 @@ const makeView = (swim: Swim): View => {
   return { present, active, hash }
 }
 
-export const publicMember = ({ hash: _, ...member }: SwimMember): Member => member
+export const publicMember = ({ hash: _, life: _life, ...member }: SwimMember): Member => member
 
 export const make = Effect.fnUntraced(function* (
   node: Node,
@@ -85,6 +89,10 @@ export const make = Effect.fnUntraced(function* (
     for (const output of outputs) {
       if (output._tag === "Send") {
         transport.send(output.to, Channel.swim, msgpack.encode(encodeSwim(output.message)), "protocol")
+        continue
+      }
+      if (output._tag === "Forgotten") {
+        hooks.onForgotten()
         continue
       }
       const { before, member } = output
@@ -175,6 +183,7 @@ export const make = Effect.fnUntraced(function* (
       const sectionBoot = bootOf(section)
       return member.boot > sectionBoot || (member.boot === sectionBoot && isGone(member.status))
     },
+    isForgotten: (section) => swim.isForgotten(nodeOf(section), bootOf(section)),
     self: () => swim.self,
     announce: (change) => perform(swim.announce(change)),
     deaths: () => swim.deaths,

@@ -38,6 +38,8 @@ export interface ReplicationView {
   /** Ids of all members ever known and not forgotten, this node excepted. */
   readonly everyone: () => ReadonlyArray<string>
   readonly isSyncedPeer: (node: string) => boolean
+  /** Nothing of its run is believed any more (R11). */
+  readonly isForgotten: (section: SectionId) => boolean
 }
 
 const NONE: Versions = new Map()
@@ -364,6 +366,7 @@ export class Replication {
     let gap = false
     let own: number | undefined
     for (const delta of message.deltas) {
+      if (this.#view.isForgotten(delta.section)) continue
       if (!this.replica.apply(delta)) gap = true
       else if (nodeOf(delta.section) === from.id) own = this.replica.version(delta.section)
     }
@@ -374,6 +377,7 @@ export class Replication {
 
   #lacks(versions: Versions): boolean {
     for (const [section, version] of versions) {
+      if (this.#view.isForgotten(section)) continue
       if (this.replica.version(section) < version && (this.replica.buried.get(section) ?? -1) < version) return true
     }
     return false

@@ -6,6 +6,8 @@ export interface Member {
   readonly id: string
   readonly boot: number
   readonly incarnation: number
+  /** How often it came back after it was forgotten: what others told before it was is void (R11). Absent: never. */
+  readonly life?: number | undefined
   readonly status: Status
   /** Where it listens; empty when it can only be reached through a connection that it opened. */
   readonly address: string
@@ -21,10 +23,14 @@ const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3
 
 export const isGone = (status: Status): boolean => status === "dead" || status === "left"
 
+export const lifeOf = ({ life = 0 }: Update): number => life
+
 /** Does `b` say something newer about a member than `a`? */
 export const overrides = (b: Update, a: Update): boolean =>
   b.boot !== a.boot
     ? b.boot > a.boot
+    : lifeOf(b) !== lifeOf(a)
+    ? lifeOf(b) > lifeOf(a)
     : b.incarnation !== a.incarnation
     ? b.incarnation > a.incarnation
     : RANK[b.status] > RANK[a.status]

@@ -9,7 +9,7 @@
  * - What this node finds out is told to everyone at once; what it hears is passed on with its pings.
  */
 import { hash32 } from "./hash.ts"
-import { isGone, type Member, overrides, type Update } from "./members.ts"
+import { isGone, lifeOf, type Member, overrides, type Update } from "./members.ts"
 
 export { isGone, overrides } from "./members.ts"
 export type { Member, Status, Update } from "./members.ts"
@@ -21,6 +21,14 @@ export type SwimMessage =
   | { readonly _tag: "Nack"; readonly seq: number; readonly outcome: ProbeOutcome }
   | { readonly _tag: "Gossip"; readonly updates: ReadonlyArray<Update> }
   | { readonly _tag: "State"; readonly updates: ReadonlyArray<Update>; readonly answer: boolean }
+  /** You were dead for longer than I remember. `size` and `lowest` tell how many we are here, and who is first of us. */
+  | {
+    readonly _tag: "Forgotten"
+    readonly boot: number
+    readonly life: number
+    readonly size: number
+    readonly lowest: string
+  }
 
 /** What an indirect probe found. */
 export type ProbeOutcome = "answered" | "refused" | "silent"
@@ -28,6 +36,8 @@ export type ProbeOutcome = "answered" | "refused" | "silent"
 export type SwimOutput =
   | { readonly _tag: "Send"; readonly to: string; readonly message: SwimMessage }
   | { readonly _tag: "Changed"; readonly member: Member; readonly before: Member | undefined }
+  /** This node was forgotten: what it knows of others is void, and what it runs is known to nobody (R11). */
+  | { readonly _tag: "Forgotten" }
 
 export interface SwimConfig {
   /** One probe is started every so often. */
@@ -143,7 +153,7 @@ export class Swim {
   }
 
   receive(from: string, message: SwimMessage, now: number): Array<SwimOutput> {
-    if ("updates" in message) this.#answerForgotten(from, message.updates)
+    if ("updates" in message) this.#answerForgotten(from)
     switch (message._tag) {
       case "Ping":
         this.#learnAll(from, message.updates, now)
@@ -162,6 +172,9 @@ export class Swim {
       case "Gossip":
         this.#learnAll(from, message.updates, now)
         for (const update of message.updates) if (this.#isPresent(update)) this.#confirm(update.id, from, now)
+        break
+      case "Forgotten":
+        this.#hearOfBeingForgotten(message)
         break
       case "State":
         this.#learnAll(from, message.updates, now)
@@ -444,13 +457,33 @@ export class Swim {
     }
   }
 
-  /** A member that was dead for long enough to be forgotten speaks: told of its death, it refutes it, and is back. */
-  #answerForgotten(from: string, updates: ReadonlyArray<Update>): void {
+  /** A member that was dead for long enough to be forgotten speaks: it must begin a new life. */
+  #answerForgotten(from: string): void {
     const last = this.#forgotten.get(from)
-    const own = last === undefined ? undefined : updates.find(({ id }) => id === from)
-    if (last !== undefined && own !== undefined && !overrides(own, last)) {
-      this.#send(from, { _tag: "Gossip", updates: [wire(last)] })
+    if (last === undefined) return
+    const here = this.present().map(({ id }) => id)
+    const lowest = here.reduce((a, b) => a < b ? a : b)
+    this.#send(from, { _tag: "Forgotten", boot: last.boot, life: lifeOf(last), size: here.length, lowest })
+  }
+
+  /** Of two sides that have forgotten each other the smaller comes back; of two equal ones, that with the later id. */
+  #hearOfBeingForgotten({ boot, life, lowest, size }: SwimMessage & { readonly _tag: "Forgotten" }): void {
+    const self = this.#self
+    if (boot !== self.boot || life < lifeOf(self)) return
+    const here = this.present().map(({ id }) => id)
+    if (this.#forgotten.size > 0 && !here.includes(lowest)) {
+      const first = here.reduce((a, b) => a < b ? a : b)
+      if (here.length > size || (here.length === size && first < lowest)) return
     }
+    this.#forgotten.clear()
+    this.#out.push({ _tag: "Forgotten" })
+    this.#restate({ ...self, life: life + 1, incarnation: self.incarnation + 1, synced: false })
+  }
+
+  /** Of a run that was forgotten nothing is believed until it begins a new life. */
+  isForgotten(id: string, boot: number): boolean {
+    const last = this.#forgotten.get(id)
+    return last !== undefined && last.boot >= boot
   }
 
   /** What is known of a member, forgotten ones included. */
@@ -462,6 +495,7 @@ export class Swim {
     const before = this.#members.get(update.id)
     const last = before ?? this.#forgotten.get(update.id)
     if (last !== undefined && !overrides(update, last)) return false
+    if (before === undefined && last?.boot === update.boot && lifeOf(last) === lifeOf(update)) return false
     this.#forgotten.delete(update.id)
     const member: Member = { ...update, hash: before?.hash ?? hash32(update.id) }
     this.#members.set(member.id, member)

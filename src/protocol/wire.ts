@@ -142,12 +142,13 @@ const encodeUpdates = (updates: ReadonlyArray<Update>): ReadonlyArray<unknown> =
     STATUSES.indexOf(update.status),
     update.address,
     update.synced,
-    Object.entries(update.labels).flat()
+    Object.entries(update.labels).flat(),
+    update.life ?? 0
   ])
 
 const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
   asArray(u).map((item) => {
-    const [id, boot, incarnation, status, address, synced, labels] = asArray(item, 7)
+    const [id, boot, incarnation, status, address, synced, labels, life] = asArray(item, 8)
     const flat = asTexts(labels)
     if (flat.length % 2 !== 0) fail("pairs of labels")
     const record: Record<string, string> = Object.create(null)
@@ -159,7 +160,8 @@ const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
       status: asIndexOf(STATUSES, status),
       address: asText(address),
       synced: asFlag(synced),
-      labels: { ...record }
+      labels: { ...record },
+      ...(asCount(life) === 0 ? {} : { life: asCount(life) })
     }
   })
 
@@ -177,6 +179,8 @@ export const encodeSwim = (message: SwimMessage): ReadonlyArray<unknown> => {
       return [4, encodeUpdates(message.updates)]
     case "State":
       return [5, encodeUpdates(message.updates), message.answer]
+    case "Forgotten":
+      return [6, message.boot, message.life, message.size, message.lowest]
   }
 }
 
@@ -195,6 +199,14 @@ export const decodeSwim = (u: unknown): SwimMessage => {
       return { _tag: "Gossip", updates: decodeUpdates(message[1]) }
     case 5:
       return { _tag: "State", updates: decodeUpdates(message[1]), answer: asFlag(message[2]) }
+    case 6:
+      return {
+        _tag: "Forgotten",
+        boot: asCount(message[1]),
+        life: asCount(message[2]),
+        size: asCount(message[3]),
+        lowest: asText(message[4])
+      }
     default:
       return fail("a membership message")
   }

@@ -310,11 +310,13 @@ export const makeClient = (parts: ClientParts): Erased => {
     reset: (key: unknown) => checked(() => supervisor.reset(sworm, nameOf(key))),
     explain: (key: unknown) => Effect.suspend(() => supervisor.explain(sworm, nameOf(key))),
     plan: (change: PlanChange) => supervisor.plan(sworm, change),
-    events: Stream.filter(supervisor.events, (event) => swormOf(event) === sworm)
+    // what concerns the node concerns all that it hosts
+    events: Stream.filter(supervisor.events, (event) => event._tag === "Returned" || swormOf(event) === sworm)
   }
 }
 
-const swormOf = (event: SupervisorEvent): string => event._tag === "StartFailed" ? event.sworm : event.ref.sworm
+const swormOf = (event: Exclude<SupervisorEvent, { readonly _tag: "Returned" }>): string =>
+  event._tag === "StartFailed" ? event.sworm : event.ref.sworm
 
 const invalidAgain = (defect: unknown): Effect.Effect<never, InvalidInput> =>
   defect instanceof InvalidInput ? Effect.fail(defect) : Effect.die(defect)

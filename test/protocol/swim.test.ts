@@ -118,7 +118,7 @@ class Cluster {
       if (output._tag === "Changed") {
         const { boot, id: of, status } = output.member
         this.changes.push({ at: this.now, seenBy: id, id: of, boot, status })
-      } else this.#send(id, output.to, decodeSwim(encodeSwim(output.message)))
+      } else if (output._tag === "Send") this.#send(id, output.to, decodeSwim(encodeSwim(output.message)))
     }
   }
 
@@ -1101,7 +1101,7 @@ describe("forgetting", () => {
   })
 
   const news: ReadonlyArray<readonly [string, Partial<Update>]> = [
-    ["it says otherwise, louder", { boot: 2, incarnation: 4 }],
+    ["in a new life", { boot: 2, incarnation: 0, life: 1 }],
     ["its next boot", { boot: 3 }]
   ]
   it.each(news)("[H24] comes back with news: %s", (_, change) => {

@@ -331,7 +331,7 @@ describe("keys", () => {
 })
 
 const goodClaim = encodeClaim(claim(1, ["1/1/a"]))
-const goodUpdate = ["a", 1, 0, 0, "a:1", true, []]
+const goodUpdate = ["a", 1, 0, 0, "a:1", true, [], 0]
 const withAt = (values: ReadonlyArray<unknown>, at: number, value: unknown): ReadonlyArray<unknown> =>
   values.map((old, i) => i === at ? value : old)
 const delta = (...items: ReadonlyArray<unknown>): unknown => [2, [["1/a", 3, 9, 0, items]], true, 0]
