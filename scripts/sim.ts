@@ -4,7 +4,9 @@
 //   --nodes N   nodes of each (default 5)  --steps N  requests of clients in each (default 60)
 //   --jobs N    processes (default 2)      --trace    prints the whole history; for one seed
 //   --only A,B  of the script, only the steps of these numbers; for one seed
+//   --hashes    writes the traces of the first 20 seeds for the tests, which compare them on every runtime
 import { spawn } from "node:child_process"
+import { writeFileSync } from "node:fs"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     steps: { type: "string", default: "60" },
     jobs: { type: "string", default: "2" },
     only: { type: "string" },
+    hashes: { type: "boolean", default: false },
     trace: { type: "boolean", default: false }
   }
 })
@@ -69,6 +72,13 @@ const runApart = (first: number, many: number): Promise<{ passed: number; failed
       resolve(found === null ? { passed: 0, failed: many } : { passed: Number(found[1]), failed: Number(found[2]) })
     })
   })
+
+if (values.hashes) {
+  const hashes: Record<number, string> = {}
+  for (let seed = 1; seed <= 20; seed++) hashes[seed] = (await simulate(planOf(seed))).hash
+  writeFileSync(new URL("../test/simulation/hashes.json", import.meta.url), `${JSON.stringify(hashes, null, 2)}\n`)
+  process.exit(0)
+}
 
 const shares = Array.from({ length: jobs }, (_, job) => Math.floor((seeds * job) / jobs))
 const parts = jobs === 1 ? [await runHere()] : await Promise.all(

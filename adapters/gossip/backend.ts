@@ -18,6 +18,7 @@ import { Transport } from "../../src/Transport.ts"
 import { Caretaker } from "./caretaker.ts"
 import { Collector } from "./collector.ts"
 import { Core } from "./core.ts"
+import { Damping } from "./damping.ts"
 import { Directory } from "./directory.ts"
 import { Estates } from "./estates.ts"
 import { GivenUps } from "./givenups.ts"
@@ -106,6 +107,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   estates.onSettled = lookAtAll
   replication.onNews = () => estates.look()
   const requests = yield* Requesting.make(transport, () => replication.flush())
+  const damping = new Damping(() => members, nowMs, inScope)
   let deaths = 0
   const members = yield* MembershipDriving.make(node, transport, yield* Discovery, options, {
     onForgotten: () => inScope(comeBack(core, Joiner.catchUp(members, replication, options, clock), options.onReturn)),
@@ -113,6 +115,7 @@ export const makeBackend = Effect.fnUntraced(function* (
       if (late.caretaker !== undefined && members.deaths() > deaths) {
         deaths = members.deaths()
         late.caretaker.mayTakeOver = false
+        damping.died()
       }
       if (!isGone(member.status)) replication.replica.exhume(sectionOf(member))
       else if (before !== undefined && !isGone(before.status)) estates.open(sectionOf(member))

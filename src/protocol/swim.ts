@@ -63,6 +63,8 @@ interface Probe {
   askedOthers: boolean
   refusedHere: boolean
   refusedThere: boolean
+  /** How many of the others that were asked have said anything. */
+  nacks: number
   /** Its ping could not be sent: to be sent again with the next tick. */
   again: boolean
   /** Set when this probe is made for another member. */
@@ -76,6 +78,8 @@ interface Suspicion {
 }
 
 const MAX_FORGOTTEN = 4096
+/** As in memberlist: timeouts grow to at most nine times what they are. */
+const MAX_SLOWNESS = 8
 /** All that is known is exchanged with one member every so many probes. */
 const STATE_EVERY = 8
 
@@ -99,6 +103,8 @@ export class Swim {
   /** How often this run was told that it is dead: others may have taken its processes over (R14). */
   deaths = 0
   #lastDeath = -1
+  /** Lifeguard's local health: how slow this node itself seems to be, from 0; its own timeouts grow with it. */
+  #slowness = 0
 
   constructor(self: Update, config: SwimConfig, random: () => number) {
     this.#self = { ...self, hash: hash32(self.id) }
@@ -145,7 +151,7 @@ export class Swim {
       if (other !== undefined) this.#send(other.id, this.#state(false))
     }
     if (now >= this.#nextProbe) {
-      this.#nextProbe = now + this.#config.probeIntervalMs
+      this.#nextProbe = now + this.#config.probeIntervalMs * (1 + this.#slowness)
       const target = this.#nextTarget()
       if (target !== undefined) this.#probe(target, now, undefined)
     }
@@ -241,11 +247,17 @@ export class Swim {
     const lag = this.#lastTick === undefined ? 0 : now - this.#lastTick
     this.#lastTick = now
     if (lag <= 2 * expected) return
+    this.#feels(1)
     for (const probe of this.#probes.values()) {
       probe.indirectAt += lag
       probe.failAt += lag
     }
     for (const suspicion of this.#suspicions.values()) suspicion.deadline += lag
+  }
+
+  /** Slower by one, or faster. */
+  #feels(by: number): void {
+    this.#slowness = Math.max(0, Math.min(MAX_SLOWNESS, this.#slowness + by))
   }
 
   #nextTarget(): string | undefined {
@@ -288,7 +300,8 @@ export class Swim {
 
   #probe(target: string, now: number, askedBy: Probe["askedBy"]): void {
     const seq = ++this.#seq
-    const { probeIntervalMs, probeTimeoutMs } = this.#config
+    const probeIntervalMs = this.#config.probeIntervalMs * (1 + this.#slowness)
+    const probeTimeoutMs = this.#config.probeTimeoutMs * (1 + this.#slowness)
     this.#probes.set(seq, {
       target,
       indirectAt: now + probeTimeoutMs,
@@ -296,6 +309,7 @@ export class Swim {
       askedOthers: askedBy !== undefined,
       refusedHere: false,
       refusedThere: false,
+      nacks: 0,
       again: false,
       askedBy
     })
@@ -313,6 +327,8 @@ export class Swim {
         return this.#report(seq, probe, "silent")
       }
       this.#probes.delete(seq)
+      // nobody who was asked said a word: it may be this node that does not get through
+      if (probe.askedOthers && probe.nacks === 0 && this.#helpers(probe.target).length > 0) this.#feels(1)
       this.#suspect(probe.target, now)
     } else if (!probe.askedOthers && now >= probe.indirectAt) {
       this.#askOthers(seq, probe, now)
@@ -339,6 +355,7 @@ export class Swim {
     if (probe === undefined || probe.target !== from) return
     if (probe.askedBy !== undefined) return this.#report(seq, probe, "answered")
     this.#probes.delete(seq)
+    this.#feels(-1)
     this.#suspicions.get(from)?.observers.delete(this.#self.id)
   }
 
@@ -350,6 +367,7 @@ export class Swim {
   #indirect(from: string, seq: number, outcome: ProbeOutcome, now: number): void {
     const probe = this.#probes.get(seq)
     if (probe === undefined || probe.askedBy !== undefined) return
+    probe.nacks++
     if (outcome === "answered") {
       this.#probes.delete(seq)
     } else if (outcome === "refused" && probe.refusedHere) {
@@ -449,6 +467,7 @@ export class Swim {
     const isOld = update.incarnation < self.incarnation
     const isMine = update.incarnation === self.incarnation && update.status === self.status
     if (isOld || isMine) return
+    this.#feels(1)
     this.#restate({ ...self, incarnation: update.incarnation + 1 })
     // who says so may not be a member here (any more), and must hear it all the same
     const teller = this.#members.get(from)

@@ -1,10 +1,13 @@
-/** Seeds that failed once, the same history on every runtime, and that the simulation can fail at all. */
+/** Histories that failed once, the same history on every runtime, and that the simulation can fail at all. */
 import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
 import { report } from "./report.ts"
 import { type Plan, planOf, simulate } from "./simulate.ts"
-import { hashes, regressions } from "./seeds.ts"
+import { regressions } from "./seeds.ts"
 
 const TIMEOUT_MS = 60_000
+
+const hashes = JSON.parse(readFileSync(new URL("hashes.json", import.meta.url), "utf8")) as Record<string, string>
 
 describe("one seed, one history", () => {
   it("the same again, in the same program", async () => {
@@ -12,16 +15,15 @@ describe("one seed, one history", () => {
     assert.strictEqual((await simulate(plan)).hash, (await simulate(plan)).hash)
   }, TIMEOUT_MS)
 
+  // what nodes say to each other changes with the protocol: `npm run sim -- --hashes` writes the file anew
   it.each(Object.entries(hashes))("seed %s has the trace %s on every runtime", async (seed, hash) => {
     assert.strictEqual((await simulate(planOf(Number(seed)))).hash, hash)
   }, TIMEOUT_MS)
 })
 
-describe("seeds that failed once", () => {
-  it.each(regressions)("seed $seed: $what", async ({ seed, ...shape }) => {
-    const plan = planOf(seed, shape)
-    const result = await simulate(plan)
-    assert.deepStrictEqual(result.violations, [], result.violations.length > 0 ? await report(plan, result, shape) : "")
+describe("histories that failed once", () => {
+  it.each(regressions)("$what", async ({ what: _, ...plan }) => {
+    assert.deepStrictEqual((await simulate(plan)).violations, [])
   }, TIMEOUT_MS)
 })
 
