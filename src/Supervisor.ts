@@ -44,6 +44,8 @@ export type SupervisorEvent =
   /** Two processes were given one more name on the two sides of a split; this one has lost it. */
   | { readonly _tag: "AliasLost"; readonly ref: ProcessRef; readonly alias: string }
   /** A takeover failed to start the process here; it is tried again. */
+  /** Of two copies this one ended, and its state could not be handed to the one that stays. */
+  | { readonly _tag: "StateLost"; readonly ref: ProcessRef; readonly detail: string }
   /**
    * This node was away for longer than others remember (`forgetAfter`): of what it ran, so much was registered anew, and
    * so much stopped, since others have the names now.

@@ -20,6 +20,11 @@ export interface GossipOptions {
   readonly redialInterval?: Duration.Input | undefined
   /** A node that finds nobody to join waits this long for others before it forms a cluster. Default 200 ms. */
   readonly formDelay?: Duration.Input | undefined
+  /**
+   * Of two copies, after a split, the one that ends hands its state to the other. When that can't be done for so long (no
+   * way there, a state larger than a frame) it ends without, and an event says so. Default 60 seconds.
+   */
+  readonly settleTimeout?: Duration.Input | undefined
   /** How long the dead are remembered. Default 24 hours. Should be equal on all nodes. */
   readonly forgetAfter?: Duration.Input | undefined
   /**
@@ -58,6 +63,7 @@ export interface ResolvedGossipOptions {
   readonly joinGraceMs: number
   readonly tombAgeMs: number
   readonly stopWithinMs: number
+  readonly settleTimeoutMs: number
   readonly onReturn: "register" | "stop"
   /** Replication frames hold about this much. */
   readonly deltaBytes: number
@@ -100,6 +106,7 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   formDelayMs: millis(options.formDelay, "200 millis"),
   joinGraceMs: millis(options.joinGrace, "2 seconds"),
   onReturn: options.onReturn ?? "register",
+  settleTimeoutMs: millis(options.settleTimeout, "60 seconds"),
   stopWithinMs: millis(options.stopWithin, 4 * presets[options.preset ?? "lan"].probeIntervalMs),
   tombAgeMs: millis(options.tombAge, "5 minutes"),
   deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)

@@ -4,6 +4,7 @@ import { Discovery } from "../../src/Discovery.ts"
 import * as Dispatching from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import { Node } from "../../src/Node.ts"
+import { nodeOf } from "../../src/protocol/ids.ts"
 import { seededRandom } from "../../src/protocol/random.ts"
 import { HybridClock } from "../../src/protocol/stamp.ts"
 import { isGone, type Member } from "../../src/protocol/swim.ts"
@@ -93,6 +94,7 @@ export const makeBackend = Effect.fnUntraced(function* (
       everyone: () =>
         members.everyone().filter(({ id, status }) => id !== node.id && status !== "left").map(({ id }) => id),
       isSyncedPeer: (id) => members.member(id)?.synced ?? false,
+      isMember: (section) => members.member(nodeOf(section)) !== undefined,
       isForgotten: (section) => members.isForgotten(section)
     },
     options.deltaBytes,

@@ -17,7 +17,6 @@ export const join = Effect.fnUntraced(function* (
   options: ResolvedGossipOptions
 ) {
   const clock = yield* Clock.Clock
-  const now = steadyMs(clock)
   let looked = false
   yield* Effect.forkScoped(
     Effect.gen(function* () {

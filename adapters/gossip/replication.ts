@@ -38,6 +38,8 @@ export interface ReplicationView {
   /** Ids of all members ever known and not forgotten, this node excepted. */
   readonly everyone: () => ReadonlyArray<string>
   readonly isSyncedPeer: (node: string) => boolean
+  /** Has this node heard of whoever writes the section? */
+  readonly isMember: (section: SectionId) => boolean
   /** Nothing of its run is believed any more (R11). */
   readonly isForgotten: (section: SectionId) => boolean
 }
@@ -202,7 +204,8 @@ export class Replication {
         if (isLiving(section) && (peer.versions.get(section) ?? 0) < version) return false
       }
       for (const [section, version] of peer.versions) {
-        if (this.replica.buried.has(section)) return false
+        // whoever is told of by others only must be asked too, once it is a member here (H25)
+        if (this.replica.buried.has(section) || !this.#view.isMember(section)) return false
         if (isLiving(section) && this.replica.version(section) < version) return false
       }
       return true

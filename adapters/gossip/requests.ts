@@ -25,7 +25,8 @@ export const Method = {
   takeOver: 14,
   starting: 15,
   contact: 16,
-  silence: 17
+  silence: 17,
+  relaySettle: 18
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

@@ -11,7 +11,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { absorb, isFrozen, movedCalls } from "./moveFrames.ts"
-import { Method } from "./requests.ts"
+import { Method, type NoAnswer } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 
 const RETRY_MS = 200
@@ -20,17 +20,69 @@ const MAX_MERGED = 64
 
 export class Settler {
   readonly #core: Core
+  /** Since when the state of a copy here could not be handed to the winner. */
+  readonly #since = new Map<LocalProcess, number>()
 
   constructor(core: Core) {
     this.#core = core
     core.parts.requests.answer(Method.settle, (from, body) => this.#merge(from, body))
+    core.parts.requests.answer(Method.relaySettle, (_, body) => this.#relay(body))
+  }
+
+  /** For a loser that has no way to the winner itself (H18). */
+  #relay(body: unknown): Effect.Effect<unknown> {
+    const [winner, ...asked] = asArray(body)
+    const { options, requests } = this.#core.parts
+    return Effect.orElseSucceed(
+      requests.ask(asText(winner), Method.settle, asked, options.handoffTimeoutMs),
+      () => null
+    )
+  }
+
+  /** Directly; where that fails, through one of the others. */
+  #ask(winner: string, body: ReadonlyArray<unknown>): Effect.Effect<unknown, NoAnswer> {
+    const { members, node, options, random, requests } = this.#core.parts
+    return Effect.catchTag(
+      requests.ask(winner, Method.settle, body, options.handoffTimeoutMs / 3),
+      "NoAnswer",
+      (error): Effect.Effect<unknown, NoAnswer> => {
+        const others = members.view().present.filter(({ id }) => id !== node.id && id !== winner)
+        const other = others[Math.floor(random() * others.length)]
+        if (other === undefined) return Effect.fail(error)
+        return Effect.flatMap(
+          requests.ask(other.id, Method.relaySettle, [winner, ...body], options.handoffTimeoutMs / 2),
+          (reply) => reply === null ? Effect.fail(error) : Effect.succeed(reply)
+        )
+      }
+    )
+  }
+
+  /** After `settleTimeout` the copy ends without its state: that is said, and nothing is kept for ever. */
+  #isGivenUp(process: LocalProcess | undefined): boolean {
+    if (process === undefined) return false
+    const { nowMs, options } = this.#core.parts
+    const sinceMs = this.#since.get(process)
+    if (sinceMs === undefined) this.#since.set(process, nowMs())
+    return sinceMs !== undefined && nowMs() - sinceMs >= options.settleTimeoutMs
+  }
+
+  #settled(process: LocalProcess, isGivenUp: boolean): void {
+    this.#since.delete(process)
+    if (!isGivenUp) return
+    const { epoch, name, node, sworm } = process
+    this.#core.emit({
+      _tag: "StateLost",
+      ref: { sworm, name, node, epoch },
+      detail: "its state did not reach the copy that stays within settleTimeout"
+    })
   }
 
   /** This node's copy loses: its state goes to the winner; the copy closes once the winner's claim lists it as merged. */
   settle(slot: Slot, winner: Held, process: LocalProcess | undefined): Effect.Effect<void> {
     const core = this.#core
-    const { dispatch, node, nowMs, options, requests } = core.parts
+    const { dispatch, node, nowMs, options } = core.parts
     const { name, sworm } = slot
+    const isGivenUp = this.#isGivenUp(process)
     const freeze = process === undefined ? Effect.void : process.freeze()
     return freeze.pipe(
       Effect.andThen(Effect.suspend(() => {
@@ -40,20 +92,16 @@ export class Settler {
         if (process !== undefined && !isFrozen(process)) return Effect.succeed([false, 0])
         const state = process?.type.hasState === true ? Ref.getUnsafe(process.state) : undefined
         const encoded = process?.type.state.encode(state)
-        const packed = encoded?._tag === "Success" && process?.type.hasState === true
+        const packed = !isGivenUp && encoded?._tag === "Success" && process?.type.hasState === true
           ? [true, encoded.value]
           : [false, null]
         const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-        return requests.ask(
-          nodeOf(winner.section),
-          Method.settle,
-          [sworm, name, node.section, encodeClaim(claim), ...packed, calls],
-          options.handoffTimeoutMs
-        )
+        return this.#ask(nodeOf(winner.section), [sworm, name, node.section, encodeClaim(claim), ...packed, calls])
       })),
       Effect.flatMap((reply) => {
         const [ok, version] = asArray(reply)
         if (!asFlag(ok)) return Effect.sleep(RETRY_MS)
+        if (process !== undefined) this.#settled(process, isGivenUp)
         return core.parts.replication.have(winner.section, asCount(version), `settle "${name}"`)
       }),
       Effect.catchCause(() => Effect.sleep(RETRY_MS)),

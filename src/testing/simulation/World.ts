@@ -43,10 +43,10 @@ export const FAIR: VirtualNetwork.Weather = { delay: { minMs: 0.2, maxMs: 2 } }
 
 export class World<A, E = never> {
   readonly timeline: Timeline
-  readonly trace = new Trace()
+  readonly trace: Trace = new Trace()
   readonly network: VirtualNetwork.VirtualNetwork
   /** The present run of each node that was ever started. */
-  readonly nodes = new Map<string, NodeRun<A>>()
+  readonly nodes: Map<string, NodeRun<A>> = new Map()
   readonly #options: WorldOptions<A, E>
   readonly #random: () => number
 
