@@ -11,10 +11,22 @@ const alias = Object.entries(exports).map(([subpath, file]) => ({
   replacement: fileURLToPath(new URL(file, import.meta.url))
 }))
 
+const isNode = !("Bun" in globalThis) && !("Deno" in globalThis)
+
+/** What is the same whatever runs it: pure code that is searched for long, frames that are lost, texts and their examples. */
+const onceIsEnough = [
+  "test/model/**",
+  "test/conformance/gossip-lossy.test.ts",
+  "test/docs.test.ts",
+  "test/acceptance.test.ts",
+  "test/architecture.test.ts"
+]
+
 export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: isNode ? [] : onceIsEnough,
     // Bun cannot run vitest's forks, Deno cannot run its threads
     pool: "Bun" in globalThis ? "threads" : "forks",
     maxWorkers: 2,
