@@ -73,6 +73,12 @@ export class Fence {
     return this.holds(hosted) && (!Fence.isAsked(hosted) || this.#unproven().length === 0)
   }
 
+  /** Would it, if all that are thought to be there had answered lately? Then it is a matter of moments. */
+  isWaiting(hosted: Hosted): boolean {
+    if (this.mayStart(hosted)) return false
+    return this.#suffices(hosted, new Set(this.#core.parts.members.view().present.map(({ id }) => id)))
+  }
+
   #suffices({ id, placement: { quorum = 0, survives } }: Hosted, side: ReadonlySet<string>): boolean {
     const { members } = this.#core.parts
     if (this.#core.candidates(id).filter((one) => side.has(one.id)).length < quorum) return false
@@ -105,30 +111,17 @@ export class Fence {
     if (asking.length === 0) return Effect.void
     const others = members.view().present.filter(({ id }) => id !== node.id).map(({ id }) => id)
     const dead = this.#unproven()
-    const limit = this.#stopWithinMs / 2
+    for (const id of others) this.#core.parts.fork(this.#ask(id))
     /** By member that answered: for how long it has not heard each of the dead. */
     const silences = new Map([[node.id, dead.map(({ id }) => this.#silenceOf(id))]])
-    const contact = Effect.forEach(others, (id) =>
-      Effect.suspend(() => {
-        const askedMs = this.#core.parts.nowMs()
-        return Effect.ignore(Effect.map(requests.ask(id, Method.contact, null, limit), () => {
-          this.#contact.set(id, askedMs)
-          this.#known = new WeakMap()
-          this.#look()
-        }))
-      }), { concurrency: "unbounded", discard: true })
-    const silence = dead.length === 0 ? Effect.void : Effect.forEach(others, (id) =>
-      Effect.ignore(Effect.map(
-        requests.ask(
-          id,
-          Method.silence,
-          dead.map(({ id }) => id),
-          limit
-        ),
-        (ages) => void silences.set(id, asArray(ages).map(asCount))
-      )), { concurrency: "unbounded", discard: true })
+    if (dead.length === 0) return Effect.void
+    const ids = dead.map(({ id }) => id)
     return Effect.andThen(
-      Effect.all([contact, silence], { concurrency: 2 }),
+      Effect.forEach(others, (id) =>
+        Effect.ignore(Effect.map(
+          requests.ask(id, Method.silence, ids, this.#stopWithinMs),
+          (ages) => void silences.set(id, asArray(ages).map(asCount))
+        )), { concurrency: "unbounded", discard: true }),
       Effect.sync(() => {
         dead.forEach(({ section }, at) => {
           const silent = new Set<string>()
@@ -138,10 +131,22 @@ export class Fence {
           this.#stopped.add(section)
           this.onChange()
         })
-        this.#look()
       })
     )
   })
+
+  /** Not waited for by the next: a frame may be lost, and four of them are not. */
+  #ask(id: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const askedMs = this.#core.parts.nowMs()
+      const asked = this.#core.parts.requests.ask(id, Method.contact, null, this.#stopWithinMs)
+      return Effect.ignore(Effect.map(asked, () => {
+        this.#contact.set(id, Math.max(askedMs, this.#contact.get(id) ?? 0))
+        this.#known = new WeakMap()
+        this.#look()
+      }))
+    })
+  }
 
   /** Tells when a sworm begins or ceases to hold. */
   #look(): void {
@@ -164,7 +169,9 @@ export class Fence {
   readonly drive: Effect.Effect<void, never, Scope.Scope> = Effect.suspend(() => {
     const step = this.#stopWithinMs / 4
     const watching = Effect.forever(Effect.andThen(Effect.sleep(step), Effect.sync(() => this.#look())))
-    const asking = Effect.forever(Effect.andThen(this.#round, Effect.sleep(step)))
+    const asking = Effect.forever(
+      Effect.andThen(Effect.sync(() => this.#core.parts.fork(this.#round)), Effect.sleep(step))
+    )
     return Effect.andThen(Effect.forkScoped(watching), Effect.asVoid(Effect.forkScoped(asking)))
   })
 

@@ -338,8 +338,9 @@ export class Registrar {
     const hosted = processes.hosted(sworm)
     if (hosted !== undefined) {
       // it waits until what a dead node ran has stopped for certain
-      const isWaiting = this.#core.hasQuorum(hosted) && !this.#core.fence.mayStart(hosted)
-      return Effect.succeed(isWaiting ? AGAIN : this.#core.target(hosted, name, type, caller)?.id)
+      return Effect.succeed(
+        this.#core.fence.isWaiting(hosted) ? AGAIN : this.#core.target(hosted, name, type, caller)?.id
+      )
     }
     const host = this.#core.candidates(sworm).find(({ id }) => id !== node.id)
     if (host === undefined) return Effect.succeed(undefined)
@@ -355,8 +356,7 @@ export class Registrar {
   #homeAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name, type, caller] = asTexts(body)
     const hosted = this.#core.parts.processes.hosted(sworm!)
-    const isWaiting = hosted !== undefined && this.#core.hasQuorum(hosted) && !this.#core.fence.mayStart(hosted)
-    if (hosted === undefined || isWaiting) return Effect.succeed([false, null])
+    if (hosted === undefined || this.#core.fence.isWaiting(hosted)) return Effect.succeed([false, null])
     return Effect.succeed([true, this.#core.target(hosted, name!, type!, caller!)?.id ?? null])
   }
 
