@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       const id = ++lastId
       return Effect.callback<unknown, NoAnswer>((resume) => {
-        const question = { node, body: [method, body, timeoutMs], resume, resendAtMs: nowMs() + RESEND_MS }
+        const question = { node, body: [method, body, Math.ceil(timeoutMs)], resume, resendAtMs: nowMs() + RESEND_MS }
         waiting.set(id, question)
         if (!send(node, [QUESTION, id, floor(), ...question.body])) {
           resume(Effect.fail(new NoAnswer(node, "it can't be reached")))
