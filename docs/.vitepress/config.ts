@@ -26,6 +26,10 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Placement", link: "/placement" },
   { text: "The registry", link: "/registry" },
   { text: "Consistency", link: "/consistency" },
+  { text: "Protocol", link: "/protocol" },
+  { text: "Simulation", link: "/simulation" },
+  { text: "Mutants", link: "/mutants" },
+  { text: "Soak", link: "/soak" },
   { text: "Acceptance", link: "/acceptance" },
   { text: "Writing an adapter", link: "/adapter" },
   { text: "Coming from Swarm, Sworm, Horde", link: "/coming-from" }

@@ -86,6 +86,7 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
 
   for (const step of script) {
     await timeline.pass(step.atMs)
+    watch()
     if ("fault" in step) {
       world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
       Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
@@ -93,7 +94,6 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
     } else {
       ask(world, oracle, step.node, step.operation)
     }
-    watch()
   }
   Simulation.calm(world)
   world.trace.note(timeline.nowMs, "calm")
