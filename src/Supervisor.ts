@@ -43,7 +43,6 @@ export type SupervisorEvent =
   | { readonly _tag: "Passivated"; readonly ref: ProcessRef }
   /** Two processes were given one more name on the two sides of a split; this one has lost it. */
   | { readonly _tag: "AliasLost"; readonly ref: ProcessRef; readonly alias: string }
-  /** A takeover failed to start the process here; it is tried again. */
   /** Of two copies this one ended, and its state could not be handed to the one that stays. */
   | { readonly _tag: "StateLost"; readonly ref: ProcessRef; readonly detail: string }
   /**
@@ -51,6 +50,7 @@ export type SupervisorEvent =
    * so much stopped, since others have the names now.
    */
   | { readonly _tag: "Returned"; readonly node: string; readonly kept: number; readonly stopped: number }
+  /** A takeover failed to start the process here; it is tried again. */
   | { readonly _tag: "StartFailed"; readonly sworm: string; readonly name: string; readonly detail: string }
 
 /** A process past its restart limit. */

@@ -20,6 +20,8 @@ const MARGIN = 1.25
 export class Fence {
   readonly #core: Core
   readonly #stopWithinMs: number
+  /** What an earlier run of this node has heard is not known: nobody was silent for longer than this one lasts. */
+  readonly #sinceMs: number
   /** When each member was asked what it has answered since. */
   readonly #contact = new Map<string, number>()
   /** When each member last asked this one. */
@@ -34,6 +36,7 @@ export class Fence {
   constructor(core: Core, stopWithinMs: number) {
     this.#core = core
     this.#stopWithinMs = stopWithinMs
+    this.#sinceMs = core.parts.nowMs()
     const { requests } = core.parts
     requests.answer(Method.contact, ({ id }) =>
       Effect.sync(() => {
@@ -42,8 +45,7 @@ export class Fence {
       }))
     requests.answer(
       Method.silence,
-      (_, body) =>
-        Effect.sync(() => asArray(body).map((id) => Math.min(this.#silenceOf(asText(id)), Number.MAX_SAFE_INTEGER)))
+      (_, body) => Effect.sync(() => asArray(body).map((id) => this.#silenceOf(asText(id))))
     )
   }
 
@@ -88,8 +90,8 @@ export class Fence {
   }
 
   #silenceOf(id: string): number {
-    const atMs = this.#heard.get(id)
-    return atMs === undefined ? Infinity : Math.max(0, this.#core.parts.nowMs() - atMs)
+    const atMs = this.#heard.get(id) ?? this.#sinceMs
+    return Math.max(0, this.#core.parts.nowMs() - atMs)
   }
 
   #unproven(): ReadonlyArray<{ readonly id: string; readonly section: SectionId }> {
