@@ -63,7 +63,7 @@ export class Oracle {
   readonly size: number
   readonly copies: Array<Copy> = []
   readonly executions: Array<Execution> = []
-  /** Messages that guarded processes set for themselves. */
+  /** Whatever guarded processes have handled, in the order in which it happened. */
   readonly ticks: Array<Pick<Execution, "name" | "node" | "epoch" | "atMs">> = []
   readonly asked: Array<Asked> = []
   /** Found on the way; any is a failure. */

@@ -6,8 +6,7 @@ export const guarded: Checker = {
   end: (_, oracle) => {
     const latest = new Map<string, { readonly node: string; readonly epoch: number; readonly atMs: number }>()
     const found: Array<string> = []
-    const handled = [...oracle.ticks, ...oracle.executions.filter(({ sworm }) => sworm === "Guarded")]
-    for (const tick of handled.sort((a, b) => a.atMs - b.atMs)) {
+    for (const tick of oracle.ticks) {
       const before = latest.get(tick.name)
       if (before !== undefined && before.epoch > tick.epoch) {
         found.push(`two: ${tick.name} at ${tick.node}@${tick.epoch} goes on after ${before.node}@${before.epoch} has`)
