@@ -30,6 +30,10 @@ export class Fence {
   readonly #stopped = new Set<SectionId>()
   #known = new WeakMap<Hosted, { readonly atMs: number; readonly holds: boolean }>()
   readonly #held = new Map<string, boolean>()
+  /** Sworms that were found not to hold since they were last seen to. */
+  readonly #lost = new Set<string>()
+  /** Members that this one has vouched to be silent, and until when it gives them no contact. */
+  readonly #barred = new Map<string, number>()
   /** Called when a sworm may go on, or may not any more, or when more of it may be started. */
   onChange: () => void = () => {}
 
@@ -39,14 +43,22 @@ export class Fence {
     this.#sinceMs = core.parts.nowMs()
     const { requests } = core.parts
     requests.answer(Method.contact, ({ id }) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         this.#heard.set(id, core.parts.nowMs())
-        return true
+        return (this.#barred.get(id) ?? 0) > core.parts.nowMs()
+          ? Effect.die("it counts as silent")
+          : Effect.succeed(true)
       }))
-    requests.answer(
-      Method.silence,
-      (_, body) => Effect.sync(() => asArray(body).map((id) => this.#silenceOf(asText(id))))
-    )
+    requests.answer(Method.silence, (_, body) => Effect.sync(() => asArray(body).map((id) => this.#vouch(asText(id)))))
+  }
+
+  /** How long a member has been silent; if for long enough, then it stays so until others have gone on with its names. */
+  #vouch(id: string): number {
+    const silence = this.#silenceOf(id)
+    if (silence >= this.#stopWithinMs * MARGIN) {
+      this.#barred.set(id, this.#core.parts.nowMs() + 2 * this.#stopWithinMs)
+    }
+    return silence
   }
 
   /** Does a sworm's placement ask for any of this? */
@@ -67,6 +79,7 @@ export class Fence {
     for (const [id, atMs] of this.#contact) if (atMs >= since) side.add(id)
     const holds = this.#suffices(hosted, side)
     this.#known.set(hosted, { atMs: now, holds })
+    if (!holds) this.#lost.add(hosted.id)
     return holds
   }
 
@@ -115,13 +128,13 @@ export class Fence {
     const dead = this.#unproven()
     for (const id of others) this.#core.parts.fork(this.#ask(id))
     /** By member that answered: for how long it has not heard each of the dead. */
-    const silences = new Map([[node.id, dead.map(({ id }) => this.#silenceOf(id))]])
+    const silences = new Map([[node.id, dead.map(({ id }) => this.#vouch(id))]])
     if (dead.length === 0) return Effect.void
     const ids = dead.map(({ id }) => id)
     return Effect.andThen(
       Effect.forEach(others, (id) =>
         Effect.ignore(Effect.map(
-          requests.ask(id, Method.silence, ids, this.#stopWithinMs),
+          requests.ask(id, Method.silence, ids, this.#stopWithinMs / 2),
           (ages) => void silences.set(id, asArray(ages).map(asCount))
         )), { concurrency: "unbounded", discard: true }),
       Effect.sync(() => {
@@ -154,7 +167,9 @@ export class Fence {
   #look(): void {
     for (const hosted of this.#asking()) {
       const holds = this.holds(hosted)
-      if (this.#held.get(hosted.id) === holds) continue
+      // lost for a moment between two looks it may have been stopped: then it is to be started again
+      const isBack = holds && this.#lost.delete(hosted.id)
+      if (this.#held.get(hosted.id) === holds && !isBack) continue
       this.#held.set(hosted.id, holds)
       this.onChange()
     }
@@ -164,6 +179,7 @@ export class Fence {
     const { members } = this.#core.parts
     for (const id of this.#contact.keys()) if (members.member(id) === undefined) this.#contact.delete(id)
     for (const id of this.#heard.keys()) if (members.member(id) === undefined) this.#heard.delete(id)
+    for (const [id, untilMs] of this.#barred) if (untilMs < this.#core.parts.nowMs()) this.#barred.delete(id)
     for (const section of this.#stopped) if (!members.isGone(section)) this.#stopped.delete(section)
   }
 
