@@ -5,8 +5,8 @@
  */
 import { Effect } from "effect"
 import type { Claim, NameEntry } from "../../src/protocol/claims.ts"
-import { parseKey } from "../../src/protocol/wire.ts"
 import { registrationId } from "../../src/protocol/ids.ts"
+import { parseKey } from "../../src/protocol/wire.ts"
 import { type Core, keyOf } from "./core.ts"
 
 interface Own {
@@ -14,10 +14,6 @@ interface Own {
   readonly name: string
   readonly claim: Claim
 }
-
-/** Registrations made on return are numbered from here, apart from those that callers on this node made. */
-const FIRST_SEQ = 2 ** 40
-let lastSeq = FIRST_SEQ
 
 export const comeBack = (core: Core, catchUp: Effect.Effect<void>, mode: "register" | "stop"): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -42,20 +38,16 @@ export const comeBack = (core: Core, catchUp: Effect.Effect<void>, mode: "regist
 
 /** With everything learned that others know now. */
 const settle = (core: Core, own: ReadonlyArray<Own>, mode: "register" | "stop"): Effect.Effect<void> => {
-  const { directory, node, processes, wallMs } = core.parts
+  const { directory, node, processes, stamps, wallMs } = core.parts
   let stopped = 0
   const closing = own.flatMap(({ claim, name, sworm }) => {
     const process = processes.get(sworm, name)
     if (mode === "register" && directory.view(sworm, name).claims.length === 0) {
       const epoch = core.nextEpoch(sworm, name)
-      const registrations = [registrationId(++lastSeq, node.section)]
-      core.writeClaim(sworm, name, {
-        ...claim,
-        epoch,
-        registrations,
-        merged: [],
-        start: core.parts.stamps.next(wallMs())
-      })
+      const start = stamps.next(wallMs())
+      // numbered by its stamp: far above any that a caller on this node made
+      const registrations = [registrationId(start, node.section)]
+      core.writeClaim(sworm, name, { ...claim, epoch, registrations, merged: [], start })
       process?.serve(epoch)
       return []
     }
