@@ -12,6 +12,24 @@ export type { ProcessRef } from "./SwormError.ts"
  */
 export type Restart = "permanent" | "transient" | "temporary"
 
+/**
+ * Copies of a process's state on other nodes, from which it goes on when its own node is lost, or when it crashes.
+ * `"eachCall"` is `{ every: "call" }`.
+ */
+export interface SnapshotOptions {
+  /**
+   * `"call"`: a call is answered only once the state that it left is kept by the replicas, so that the loss of a node takes
+   * nothing with it that was acknowledged; each call that changes the state takes one more round trip. A duration: the
+   * state is sent when it has changed, at most this often, and what changed since is lost with the node.
+   */
+  readonly every: Duration.Input | "call"
+  /**
+   * On how many other nodes: the next ones in the name's placement, or as many as there are. Default 1: the state
+   * survives the loss of any one node. Raising it survives more losses at once and sends every snapshot to more nodes.
+   */
+  readonly replicas?: number | undefined
+}
+
 /** How a process is looked after. Given to `register`, it wins over the process type's, that over the sworm's. */
 export interface ProcessOptions {
   /** Default `"transient"`. */
@@ -44,6 +62,8 @@ export interface ProcessOptions {
    * `Reentrant`. `true`: it runs at once, between two steps of the handler that waits.
    */
   readonly reentrant?: boolean | undefined
+  /** Keep the state on other nodes too. Needs a `state`. Default: none; a lost process starts from its args. */
+  readonly snapshot?: "eachCall" | SnapshotOptions | undefined
 }
 
 /** What a node, and nobody else at the same time, holds a name by. Hand it to a storage that refuses lower ones. */
@@ -116,9 +136,30 @@ export interface InitContext<Args, State, Rpcs extends Rpc.Any = Rpc.Any> {
   readonly sworm: string
   readonly name: string
   readonly epoch: number
-  /** The state brought by a move, or kept while passive; the process continues from it whatever `init` answers. */
+  /**
+   * The state brought by a move, kept while passive, or restored from a snapshot; the process continues from it whatever
+   * `init` answers.
+   */
   readonly handoff: State | undefined
+  /** How old the state is, where a snapshot brought it: what has happened since may be missing. */
+  readonly snapshotAge: Duration.Duration | undefined
   readonly timers: Timers<Rpcs>
+}
+
+/** One of two copies of a process. */
+export interface ConflictSide {
+  readonly node: string
+  readonly epoch: number
+  /** Since when its state is unbroken. */
+  readonly since: Date
+}
+
+/** Which two copies `resolveConflict` is asked to merge. */
+export interface ConflictContext {
+  readonly sworm: string
+  readonly name: string
+  readonly mine: ConflictSide
+  readonly theirs: ConflictSide
 }
 
 /** Why a process is being closed. */
@@ -246,7 +287,7 @@ export interface Implementation<Args, State, Rpcs extends Rpc.Any, H, EI, RI, ER
    * Merges two states after a split: `mine` is the one that goes on, `theirs` the one that ends. Default: the state with
    * the longer unbroken life, so that a copy restarted from its args never replaces the real state.
    */
-  readonly resolveConflict?: ((mine: State, theirs: State) => State) | undefined
+  readonly resolveConflict?: ((mine: State, theirs: State, context: ConflictContext) => State) | undefined
   /** Runs before the process's scope closes. */
   readonly stop?: ((reason: StopReason, self: Self<State, Rpcs>) => Effect.Effect<void>) | undefined
 }

@@ -188,6 +188,9 @@ export interface RegistryTables {
   readonly erased: number
   /** Marks of sections that this node has dropped, kept while another may still have them. */
   readonly buried: number
+  /** Snapshots that this node keeps for others, and how many bytes they take. */
+  readonly snapshots: number
+  readonly snapshotBytes: number
 }
 
 export const Registry: Context.Service<Registry, Registry> = Context.Service<Registry>("sworm/Registry")

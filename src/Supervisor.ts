@@ -41,9 +41,14 @@ export type SupervisorEvent =
   | { readonly _tag: "Stopped"; readonly ref: ProcessRef }
   /** Its resources were let go, its state kept; the next message wakes it. */
   | { readonly _tag: "Passivated"; readonly ref: ProcessRef }
+  /** Its node was lost, or the whole cluster: it goes on from a snapshot that is so old. */
+  | { readonly _tag: "Restored"; readonly ref: ProcessRef; readonly ageMs: number }
   /** Two processes were given one more name on the two sides of a split; this one has lost it. */
   | { readonly _tag: "AliasLost"; readonly ref: ProcessRef; readonly alias: string }
-  /** Of two copies this one ended, and its state could not be handed to the one that stays. */
+  /**
+   * Of two copies this one ended, and its state could not be handed to the one that stays; or nobody is left who kept
+   * the state of a process whose node is lost, and it starts from its args.
+   */
   | { readonly _tag: "StateLost"; readonly ref: ProcessRef; readonly detail: string }
   /**
    * This node was away for longer than others remember (`forgetAfter`): of what it ran, so much was registered anew, and
@@ -79,6 +84,8 @@ export interface Explanation {
   readonly candidates: ReadonlyArray<{ readonly node: string; readonly load: number }>
   /** Serialises registrations of the name. */
   readonly registrar: string | undefined
+  /** Other nodes that keep its state, where its process type asks for snapshots. */
+  readonly keptBy: ReadonlyArray<string>
   /** Where it is about to move. */
   readonly pendingMove: string | undefined
   /** Since when its state is unbroken, in ms since 1970. */

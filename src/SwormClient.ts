@@ -18,7 +18,7 @@ import type { Child, Explanation, GivenUp, LinkOptions, Plan, PlanChange, Superv
 
 /** Options of one registration; they win over the process type's, those over the sworm's. */
 export interface RegisterOptions<Metadata = unknown>
-  extends Omit<Process.ProcessOptions, "backoff" | "reentrant">, AdoptOptions<Metadata> {}
+  extends Omit<Process.ProcessOptions, "backoff" | "reentrant" | "snapshot">, AdoptOptions<Metadata> {}
 
 /** What one member of a group answered to `multicall`. */
 export interface MulticallResult<A, E> {

@@ -289,3 +289,16 @@ export const decodeRegisterError = (data: unknown): RegisterError => {
     ? exit.value
     : new Unavailable({ operation: "register", detail: "the answer of the other node is not readable" })
 }
+
+const SnapshotStoreErrorBase: ErrorClass<
+  SnapshotStoreError,
+  "SnapshotStoreError",
+  { readonly detail: typeof Schema.String }
+> = Schema.TaggedError<SnapshotStoreError>()("SnapshotStoreError", { detail: Schema.String })
+
+/** A store for snapshots could not do what it was asked for; it is asked again with the next snapshot. */
+export class SnapshotStoreError extends SnapshotStoreErrorBase {
+  override get message(): string {
+    return `The snapshot store failed: ${this.detail}`
+  }
+}

@@ -45,6 +45,8 @@ export interface GossipOptions {
    * moves names on sooner. Must be equal on all nodes. Default 4 intervals between probes: 2 seconds with `"lan"`.
    */
   readonly stopWithin?: Duration.Input | undefined
+  /** A node keeps snapshots for others in so much memory, in bytes; beyond that others are asked. Default 256 MiB. */
+  readonly snapshotBytes?: number | undefined
   /** After a change of members a registrar first asks its predecessor for this long. Default 2 seconds. */
   readonly joinGrace?: Duration.Input | undefined
 }
@@ -64,6 +66,7 @@ export interface ResolvedGossipOptions {
   readonly tombAgeMs: number
   readonly stopWithinMs: number
   readonly settleTimeoutMs: number
+  readonly snapshotBytes: number
   readonly onReturn: "register" | "stop"
   /** Replication frames hold about this much. */
   readonly deltaBytes: number
@@ -108,6 +111,7 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   onReturn: options.onReturn ?? "register",
   settleTimeoutMs: millis(options.settleTimeout, "60 seconds"),
   stopWithinMs: millis(options.stopWithin, 4 * presets[options.preset ?? "lan"].probeIntervalMs),
+  snapshotBytes: options.snapshotBytes ?? 256 * 1024 * 1024,
   tombAgeMs: millis(options.tombAge, "5 minutes"),
   deltaBytes: Math.min(256 * 1024, maxFrameBytes >>> 2)
 })

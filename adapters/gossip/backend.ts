@@ -1,5 +1,5 @@
 /** Puts one node's parts together: what each needs of the others, and what drives them. */
-import { Clock, Effect, PubSub, Random, type Scope } from "effect"
+import { Clock, Effect, Option, PubSub, Random, type Scope } from "effect"
 import { Discovery } from "../../src/Discovery.ts"
 import * as Dispatching from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
@@ -13,7 +13,9 @@ import type { RegistryChange } from "../../src/Registry.ts"
 import { steadyMs, wallMs } from "../../src/runtime/clocks.ts"
 import { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import * as Residencies from "../../src/runtime/Residency.ts"
+import * as SnapshotQueues from "../../src/runtime/Snapshots.ts"
 import * as TimerQueues from "../../src/runtime/TimerQueue.ts"
+import { SnapshotStore } from "../../src/SnapshotStore.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { Transport } from "../../src/Transport.ts"
 import { Caretaker } from "./caretaker.ts"
@@ -35,7 +37,10 @@ import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
 import { Registrations } from "./registrations.ts"
 import { comeBack } from "./returning.ts"
+import { Recall } from "./recall.ts"
 import { Settler } from "./settler.ts"
+import { Snapshots } from "./snapshots.ts"
+import { Stored } from "./storing.ts"
 import { Replication } from "./replication.ts"
 import * as Requesting from "./requests.ts"
 
@@ -45,6 +50,7 @@ export interface Backend {
   readonly mover: Mover
   readonly registrar: Registrar
   readonly registrations: Registrations
+  readonly snapshots: Snapshots
   readonly rebalancer: Rebalancing.Rebalancer
   readonly givenUps: GivenUps
   readonly leave: Effect.Effect<void>
@@ -77,6 +83,7 @@ export const makeBackend = Effect.fnUntraced(function* (
       late.caretaker?.look(slot)
       if (slot.view.claims[0]?.claim.extras !== undefined) owned.links.look(slot)
       owned.givenUps.look(slot)
+      snapshots.lookAt(slot)
     },
     onHosts: (sworm) => {
       lookAtAll()
@@ -124,6 +131,7 @@ export const makeBackend = Effect.fnUntraced(function* (
       if (!matters(member, before)) return
       estates.look()
       lookAtAll()
+      snapshots.look()
       replication.wake()
       core.fence.hurry()
     }
@@ -153,21 +161,27 @@ export const makeBackend = Effect.fnUntraced(function* (
     fork: inScope
   })
   const registrations = new Registrations(core)
+  const stored = new Stored(core, Option.getOrUndefined(yield* Effect.serviceOption(SnapshotStore)))
+  core.onEnded = (sworm, name) => stored.remove(sworm, name)
+  const snapshots = new Snapshots(core, stored, options.snapshotBytes)
+  const recall = new Recall(core, snapshots.table, stored)
   const owned: OwnerParts = {
     core,
     registrations,
     links: new Links(core),
     givenUps: new GivenUps(core),
     timers: yield* TimerQueues.make,
+    snapshots,
+    snapshotQueue: yield* SnapshotQueues.makeQueue,
     residency: yield* Residencies.make(nowMs, (process) => core.emit({ _tag: "Passivated", ref: refOf(process) }))
   }
   const leases = new Leasing.Leases(nowMs)
   core.onClaim = (sworm, name, claim) => leases.note(sworm, name, claim)
   registrations.onRenewed = (sworm, name) => leases.renew(sworm, name)
   yield* Leasing.drive(core, leases, (sworm, name) => registrations.expire(sworm, name))
-  const mover = new Mover(core)
-  const registrar = new Registrar(core, registrations)
-  const caretaker = late.caretaker = new Caretaker(core, new Settler(core))
+  const mover = new Mover(core, snapshots)
+  const registrar = new Registrar(core, registrations, recall)
+  const caretaker = late.caretaker = new Caretaker(core, new Settler(core), recall)
   const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover)
   replication.onCaughtUp = () => {
     replication.synced = true
@@ -182,7 +196,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
-  return { core, mover, registrar, registrations, rebalancer, givenUps: owned.givenUps, leave }
+  return { core, mover, registrar, registrations, snapshots, rebalancer, givenUps: owned.givenUps, leave }
 })
 
 /** Nodes that place differently can't agree on homes: that is a mistake in how they were deployed. */

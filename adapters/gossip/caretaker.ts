@@ -10,9 +10,11 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { settleAliases } from "./aliases.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Slot } from "./slot.ts"
+import { absorb } from "./moveFrames.ts"
 import { startMillis } from "./registrationFrames.ts"
 import { Method } from "./requests.ts"
 import type { Settler } from "./settler.ts"
+import type { Recall, Recalled } from "./recall.ts"
 
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
@@ -20,6 +22,7 @@ const RETRY_MAX_MS = 10_000
 export class Caretaker {
   readonly #core: Core
   readonly #settler: Settler
+  readonly #recall: Recall
   readonly #dirty = new Map<string, Slot>()
   /** Claims to erase once everyone has seen what supersedes them (R8). */
   readonly #toErase = new Map<string, Slot>()
@@ -29,7 +32,8 @@ export class Caretaker {
   /** Until a node that was thought dead has exchanged with a synced one, it takes nothing over (R14). */
   mayTakeOver = true
 
-  constructor(core: Core, settler: Settler) {
+  constructor(core: Core, settler: Settler, recall: Recall) {
+    this.#recall = recall
     this.#core = core
     this.#settler = settler
     core.parts.requests.answer(Method.takeOver, (_, body) => this.#takeOverAsked(body))
@@ -69,12 +73,19 @@ export class Caretaker {
         const decision = this.#decide(slot)
         if (this.#delays.size > 0 && decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
         if (decision !== undefined) this.#perform(slot, decision)
+        else this.#settleDebts(slot)
         settleAliases(this.#core, slot)
       } catch (error) {
         // one name that can't be decided must not keep the others waiting
         this.#core.warn(`cannot decide about "${slot.name}" of "${slot.sworm}": ${String(error)}`)
       }
     }
+  }
+
+  /** Another copy is gone that had acknowledged what this one doesn't know. */
+  #settleDebts(slot: Slot): void {
+    const owed = this.#recall.owed(slot)
+    if (owed.length > 0) this.#inBackground(slot, this.#recall.merge(slot, owed))
   }
 
   #decide(slot: Slot, isHome = (): boolean => this.#isHome(slot)): Decision | undefined {
@@ -234,46 +245,66 @@ export class Caretaker {
   ): Effect.Effect<void> {
     const { name, sworm } = slot
     const core = this.#core
-    const { node, stamps } = core.parts
-    const key = keyOf(sworm, name)
     const spec = decision.from.spec!
     const epoch = Math.max(decision.epoch, core.nextEpoch(sworm, name))
-    return core.startProcess(sworm, name, spec, epoch, undefined).pipe(
-      Effect.matchEffect({
-        onFailure: (error) => {
-          core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
-          return Effect.sync(() => this.#later(slot))
-        },
-        onSuccess: (process) => {
-          this.#delays.delete(key)
-          const still = this.#decide(slot, isHome)
-          if (still?._tag !== "TakeOver") {
-            // a live copy turned up, or the registration was ended, while init ran
-            core.parts.processes.remove(process)
-            return process.close("Superseded")
+    const start = (recalled: Recalled | undefined): Effect.Effect<void> =>
+      core.startProcess(sworm, name, spec, epoch, recalled).pipe(
+        Effect.matchEffect({
+          onFailure: (error) => {
+            core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
+            return Effect.sync(() => this.#later(slot))
+          },
+          onSuccess: (process) => {
+            this.#delays.delete(keyOf(sworm, name))
+            const still = this.#decide(slot, isHome)
+            if (still?._tag !== "TakeOver") {
+              // a live copy turned up, or the registration was ended, while init ran
+              core.parts.processes.remove(process)
+              return process.close("Superseded")
+            }
+            return Effect.sync(() => this.#taken(process, { ...still, epoch: Math.max(epoch, still.epoch) }, recalled))
           }
-          const now = Math.max(epoch, still.epoch)
-          const { extras, groups, metadata, start } = still.from
-          const continuity = stamps.next(core.parts.wallMs())
-          const claim: Claim = {
-            epoch: now,
-            start,
-            registrations: still.registrations,
-            mode: "live",
-            merged: [],
-            continuity,
-            spec,
-            metadata,
-            groups,
-            extras
-          }
-          core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(core, sworm, claim))
-          process.serve(now)
-          core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch: now } })
-          return Effect.void
-        }
-      })
-    )
+        })
+      )
+    return this.#recall.isKept(sworm, spec)
+      ? Effect.flatMap(this.#recall.recall(slot, spec, epoch), start)
+      : start(undefined)
+  }
+
+  /** It has started here: it goes on from a snapshot, or from its args. */
+  #taken(
+    process: LocalProcess,
+    { epoch: least, from, registrations }: Decision & { readonly _tag: "TakeOver" },
+    recalled: Recalled | undefined
+  ): void {
+    const core = this.#core
+    const { name, sworm } = process
+    const { node, stamps, wallMs } = core.parts
+    const { extras, groups, metadata, spec, start } = from
+    const epoch = Math.max(least, (recalled?.epoch ?? 0) + 1)
+    if (process.snapshots !== undefined && recalled !== undefined) process.snapshots.after = recalled.after
+    // nothing of a state that is kept with each call was acknowledged before it was kept for the first time
+    const isUnbroken = recalled?.isComplete ??
+      (process.snapshots?.isEachCall === true && extrasOf(from).replicas === undefined)
+    const claim: Claim = {
+      epoch,
+      start,
+      registrations,
+      mode: "live",
+      merged: [],
+      // whoever waits for an answer may ask again: what was answered, and all it did, is in the snapshot
+      continuity: isUnbroken ? recalled?.continuity ?? from.continuity : stamps.next(wallMs()),
+      spec,
+      metadata,
+      groups,
+      extras
+    }
+    if (recalled?.isComplete === true) absorb(core, sworm, name, recalled.calls)
+    core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(core, sworm, claim))
+    process.serve(epoch)
+    const ref = { sworm, name, node: node.id, epoch }
+    core.emit({ _tag: "Started", ref })
+    if (recalled !== undefined) core.emit({ _tag: "Restored", ref, ageMs: recalled.ageMs })
   }
 }
 

@@ -12,7 +12,7 @@ import type { Member } from "../../src/protocol/swim.ts"
 import type { HybridClock } from "../../src/protocol/stamp.ts"
 import { nameKey } from "../../src/protocol/wire.ts"
 import { type Hosted } from "../../src/runtime/Hosted.ts"
-import { LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.ts"
+import { type Brought, LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { StartFailed, TooManyProcesses } from "../../src/SwormError.ts"
@@ -102,6 +102,8 @@ export class Core {
   onIdle: (sworm: string, name: string) => void = () => {}
   /** Called before a claim of this node is written, or erased. */
   onClaim: (sworm: string, name: string, claim: Claim | undefined) => void = () => {}
+  /** Called before it is written that a name has ended for good. */
+  onEnded: (sworm: string, name: string) => void = () => {}
   /** Processes whose type answered that they stay where they are. */
   readonly staying = new WeakSet<LocalProcess>()
   /** Things that run here and were registered by hand: who to tell when they lose their name. */
@@ -264,6 +266,7 @@ export class Core {
     ended: { readonly registrations: ReadonlyArray<string>; readonly epoch: number },
     reason: EndReason
   ): number {
+    this.onEnded(sworm, name)
     const before = this.entry(sworm, name)?.tomb
     const registrations = before === undefined ? ended.registrations : union(before.registrations, ended.registrations)
     const epoch = Math.max(ended.epoch, before?.epoch ?? 0)
@@ -338,7 +341,7 @@ export class Core {
     name: string,
     spec: Spec,
     epoch: number,
-    handoff: { readonly state: unknown } | undefined
+    handoff: Brought | undefined
   ): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> {
     return Effect.suspend((): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> => {
       const { node, owner, processes } = this.parts
@@ -357,6 +360,7 @@ export class Core {
       processes.add(process)
       return process.start(handoff).pipe(
         Effect.andThen(Effect.suspend((): Effect.Effect<LocalProcess, StartFailed> => {
+          if (handoff !== undefined) process.snapshots?.begin(handoff.ageMs)
           if (!this.hasQuorum(hosted)) {
             const detail = "its sworm lost its quorum while it started"
             return Effect.andThen(

@@ -44,6 +44,7 @@ export const explain = ({ core, rebalancer }: Backend, sworm: string, name: stri
     candidates: core.candidates(sworm, type).map(({ id, load }) => ({ node: id, load })),
     registrar: core.registrar(sworm, name),
     pendingMove: pending === (holder?.node ?? node.id) ? undefined : pending,
+    keptBy: (top?.claim.extras?.replicas?.nodes ?? []).map(nodeOf),
     aliveSince: top === undefined ? undefined : stampMillis(top.claim.continuity),
     history: directory.history.of(sworm, primary)
   }

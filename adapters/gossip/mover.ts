@@ -17,6 +17,7 @@ import { publish } from "./events.ts"
 import { sectionOf } from "./membership.ts"
 import { absorb, decodeForwarded, encodeForwarded, inParts, isFrozen, movedCalls } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
+import type { Snapshots } from "./snapshots.ts"
 
 const RETRY_MS = 200
 
@@ -27,8 +28,10 @@ interface Packed {
 
 export class Mover {
   readonly #core: Core
+  readonly #snapshots: Snapshots
 
-  constructor(core: Core) {
+  constructor(core: Core, snapshots: Snapshots) {
+    this.#snapshots = snapshots
     this.#core = core
     core.parts.requests.answer(Method.offer, (from, body) => this.#offered(from, body))
     core.parts.requests.answer(Method.commit, (_, body) => this.#committed(body))
@@ -78,6 +81,7 @@ export class Mover {
       Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
     )
     if (!isFrozen(process)) return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
+    if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state, calls)
     // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
     yield* Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch))
     const withState = packed.withState
@@ -243,6 +247,7 @@ export class Mover {
           onSuccess: (process) => {
             process.status = "prepared"
             process.preparedFrom = source
+            process.snapshots?.follow(source, offered)
             const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch] as const

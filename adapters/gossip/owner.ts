@@ -2,6 +2,7 @@
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import type { LocalProcess, ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { Residency } from "../../src/runtime/Residency.ts"
+import type { SnapshotQueue } from "../../src/runtime/Snapshots.ts"
 import type { TimerQueue } from "../../src/runtime/TimerQueue.ts"
 import type { ProcessRef } from "../../src/SwormError.ts"
 import { Fence } from "./fence.ts"
@@ -9,6 +10,7 @@ import type { Core } from "./core.ts"
 import type { GivenUps } from "./givenups.ts"
 import type { Links } from "./links.ts"
 import type { Registrations } from "./registrations.ts"
+import type { Snapshots } from "./snapshots.ts"
 
 export const refOf = ({ epoch, name, node, sworm }: LocalProcess): ProcessRef => ({ sworm, name, node, epoch })
 
@@ -19,6 +21,8 @@ export interface OwnerParts {
   readonly givenUps: GivenUps
   readonly timers: TimerQueue
   readonly residency: Residency
+  readonly snapshots: Snapshots
+  readonly snapshotQueue: SnapshotQueue
 }
 
 /** The parts are made after it: nothing is asked of it before they are there. */
@@ -36,7 +40,10 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     const claim = core.entry(sworm, name)?.claim
     if (claim?.mode !== "live" || processes.get(sworm, name) !== process) return undefined
     const epoch = core.nextEpoch(sworm, name)
-    const continuity = stamps.next(wallMs())
+    // what was answered is all in the state that it goes on from: those who wait for an answer may ask again
+    const { snapshots } = process
+    const isUnbroken = snapshots?.isEachCall === true && snapshots.packed !== undefined
+    const continuity = isUnbroken ? claim.continuity : stamps.next(wallMs())
     const { link } = extrasOf(claim)
     // one that follows takes the stamp of what it follows: nobody follows a follower
     const stamp = following ?? core.stampAfter(sworm, link)
@@ -88,9 +95,10 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     return timers.filter((timer) => timer.id !== id)
   },
   serves: (process, isServing) => {
-    const { core, links, residency, timers } = parts()
+    const { core, links, residency, snapshotQueue, timers } = parts()
     if (!isServing) {
       timers.clear(process)
+      snapshotQueue.forget(process)
       return residency.forget(process)
     }
     const extras = core.entry(process.sworm, process.name)?.claim?.extras
@@ -98,5 +106,7 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     for (const timer of extras.timers) timers.set(process, timer)
     links.serves(process)
   },
-  used: (process) => parts().residency.used(process)
+  used: (process) => parts().residency.used(process),
+  keep: (process, taken) => parts().snapshots.keep(process, taken),
+  keepLater: (process, inMs) => parts().snapshotQueue.add(process, inMs)
 })

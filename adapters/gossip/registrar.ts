@@ -23,6 +23,7 @@ import {
   writeOutcome
 } from "./registrationFrames.ts"
 import type { Registrations } from "./registrations.ts"
+import type { Recall, Recalled } from "./recall.ts"
 import { Method } from "./requests.ts"
 import { UnansweredStarts } from "./unanswered.ts"
 
@@ -32,12 +33,14 @@ type Outcome = Exit.Exit<Registered, RegisterError>
 
 export class Registrar {
   readonly #core: Core
+  readonly #recall: Recall
   readonly #reserved = new Map<string, { readonly reg: RegistrationId; readonly outcome: Deferred.Deferred<Outcome> }>()
   readonly #registrations: Registrations
   readonly #unanswered: UnansweredStarts
   #lastSeq = 0
 
-  constructor(core: Core, registrations: Registrations) {
+  constructor(core: Core, registrations: Registrations, recall: Recall) {
+    this.#recall = recall
     this.#core = core
     this.#registrations = registrations
     this.#unanswered = new UnansweredStarts(core)
@@ -379,8 +382,8 @@ export class Registrar {
     const { node, stamps, wallMs } = core.parts
     // the registrar may not know yet what has ended here, nor this node before `init` what ends meanwhile
     const above = (): number => Math.max(asked, core.nextEpoch(sworm, name))
-    const claimed = (process: LocalProcess | undefined): Registered => {
-      const epoch = above()
+    const claimed = (process: LocalProcess | undefined, stored?: Recalled): Registered => {
+      const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1)
       const claim: Claim = {
         epoch,
         start,
@@ -395,7 +398,9 @@ export class Registrar {
       }
       const version = process === undefined ? core.writeClaim(sworm, name, claim) : core.writeFirstClaim(process, claim)
       process?.serve(epoch)
-      core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch } })
+      const ref = { sworm, name, node: node.id, epoch }
+      core.emit({ _tag: "Started", ref })
+      if (stored !== undefined) core.emit({ _tag: "Restored", ref, ageMs: stored.ageMs })
       return { section: node.section, version, epoch }
     }
     const operation = Effect.suspend((): Effect.Effect<Registered, RegisterError> => {
@@ -403,12 +408,16 @@ export class Registrar {
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
-      return Effect.flatMap(core.startProcess(sworm, name, spec, above(), undefined), (process) => {
-        const taken = this.#known(sworm, name, reg)
-        if (taken === undefined) return Effect.sync(() => claimed(process))
-        core.parts.processes.remove(process)
-        return Effect.andThen(process.close("Superseded"), taken)
-      })
+      const startFrom = (stored: Recalled | undefined): Effect.Effect<Registered, RegisterError> =>
+        Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored), (process) => {
+          const taken = this.#known(sworm, name, reg)
+          if (taken === undefined) return Effect.sync(() => claimed(process, stored))
+          core.parts.processes.remove(process)
+          return Effect.andThen(process.close("Superseded"), taken)
+        })
+      return this.#recall.mayBeStored(sworm, spec)
+        ? Effect.flatMap(this.#recall.stored(sworm, name, spec), startFrom)
+        : startFrom(undefined)
     })
     return Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
       core.exclusively(sworm, name, operation) ?? again

@@ -53,11 +53,12 @@ export const registryOf = (backend: Backend): Registry => {
     changes: Stream.fromPubSub(directory.changes),
     watch: (sworm, target) => watches.watch(sworm, target),
     monitor: (sworm, name) => watches.monitor(sworm, name),
-    tables: Effect.sync(() => tables(core))
+    tables: Effect.sync(() => tables(backend))
   }
 }
 
-const tables = ({ parts: { members, replication: { replica } }, tombs }: Core): RegistryTables => {
+const tables = ({ core, snapshots }: Backend): RegistryTables => {
+  const { parts: { members, replication: { replica } }, tombs } = core
   const sections = [...replica.sections()]
   const kept = sections.map((section) => replica.sizeOf(section))
   return {
@@ -66,7 +67,9 @@ const tables = ({ parts: { members, replication: { replica } }, tombs }: Core): 
     keys: kept.reduce((sum, { keys }) => sum + keys, 0),
     tombs: tombs.size,
     erased: replica.sizeOf(replica.own).erased,
-    buried: replica.buried.size
+    buried: replica.buried.size,
+    snapshots: snapshots.table.size,
+    snapshotBytes: snapshots.table.bytes
   }
 }
 

@@ -10,6 +10,7 @@ import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../.
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
+import { mergeStates } from "./merging.ts"
 import { absorb, isFrozen, movedCalls } from "./moveFrames.ts"
 import { Method, type NoAnswer } from "./requests.ts"
 import type { Slot } from "./slot.ts"
@@ -116,26 +117,26 @@ export class Settler {
     const name = asText(nameField)
     const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
     const core = this.#core
-    const operation = Effect.suspend(() => {
+    const operation = Effect.suspend((): Effect.Effect<readonly [ok: boolean, version: number]> => {
       const claim = core.entry(sworm, name)?.claim
       const process = core.parts.processes.get(sworm, name)
-      const { replication } = core.parts
       const id = claimId(theirs.claim.epoch, theirs.section)
       if (claim === undefined || (claim.mode !== "adopted" && process === undefined)) return Effect.succeed([false, 0])
       const mayFreeze = process === undefined || ["running", "passive", "frozen"].includes(process.status)
       if (!mayFreeze) return Effect.succeed([false, 0])
-      if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])
+      if (claim.merged.includes(id)) return this.#kept(process)
       if (compareClaims({ section: core.parts.node.section, claim }, theirs) > 0) return Effect.succeed([false, 0])
       const freeze = process === undefined ? Effect.void : process.freeze()
-      return Effect.map(freeze, () => {
+      return Effect.flatMap(freeze, (): Effect.Effect<readonly [ok: boolean, version: number]> => {
         // read now: the message at hand may have changed it, or ended it
         const claim = core.entry(sworm, name)?.claim
-        if (claim === undefined || (process !== undefined && !isFrozen(process))) return [false, 0]
+        if (claim === undefined || (process !== undefined && !isFrozen(process))) return Effect.succeed([false, 0])
         const taken = asFlag(withState) && process !== undefined &&
-          this.#mergeStates(process, claim, theirs.claim, state)
+          this.#mergeStates(process, claim, theirs, state)
+        process?.snapshots?.follow(theirs.section, theirs.claim)
         if (taken) absorb(this.#core, sworm, name, calls)
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
-        const version = core.writeClaim(sworm, name, {
+        core.writeClaim(sworm, name, {
           ...claim,
           epoch,
           mode: claim.mode === "adopted" ? "adopted" : "live",
@@ -146,31 +147,31 @@ export class Settler {
           merged: [...claim.merged, id].slice(-MAX_MERGED)
         })
         process?.serve(epoch)
-        return [true, version]
+        return this.#kept(process)
       })
     })
     return core.exclusively(sworm, name, operation) ?? Effect.succeed([false, 0])
   }
 
+  /** The other copy may end: also the loss of this node would not lose what it had. */
+  #kept(process: LocalProcess | undefined): Effect.Effect<readonly [ok: boolean, version: number]> {
+    const { replica } = this.#core.parts.replication
+    const keeping = process?.snapshots?.keep ?? Effect.succeed("kept" as const)
+    return Effect.map(keeping, (kept) => kept === "kept" ? [true, replica.version(replica.own)] : [false, 0])
+  }
+
   /** Answers whether the state is now the other's, and its unbroken life with it. */
-  #mergeStates(process: LocalProcess, mine: Claim, theirs: Claim, encoded: unknown): boolean {
-    const decoded = process.type.state.decode(encoded)
+  #mergeStates(process: LocalProcess, mine: Claim, theirs: Held, encoded: unknown): boolean {
+    const { name, sworm, type } = process
+    const decoded = type.state.decode(encoded)
     if (decoded._tag === "Failure") return false
-    const resolve = process.type.implementation?.resolveConflict
-    if (resolve !== undefined) {
-      try {
-        const merged = resolve(Ref.getUnsafe(process.state), decoded.value)
-        Effect.runSync(Ref.set(process.state, merged))
-        return false
-      } catch (error) {
-        this.#core.warn(
-          `resolveConflict died for "${process.name}": the state with the longer life stays: ${String(error)}`
-        )
-      }
-    }
-    if (theirs.continuity >= mine.continuity) return false
-    Effect.runSync(Ref.set(process.state, decoded.value))
-    return true
+    const state = Ref.getUnsafe(process.state)
+    const own = { section: this.#core.parts.node.section, epoch: mine.epoch, continuity: mine.continuity, state }
+    const { continuity, epoch } = theirs.claim
+    const other = { section: theirs.section, epoch, continuity, state: decoded.value }
+    const merged = mergeStates(this.#core, type, sworm, name, own, other)
+    Effect.runSync(Ref.set(process.state, merged.state))
+    return merged === other
   }
 }
 

@@ -1,6 +1,6 @@
 /** What sections hold, as positional arrays: claims, tombs, offers, and the changes that holders are asked for. */
 import type { Claim, EndReason, Mode, NameEntry, Spec, SpecOptions, Tomb } from "./claims.ts"
-import { type Change, type Extras, type Link, SHORTEST_PERIOD_MS, type Timer } from "./extras.ts"
+import { type Change, type Extras, type Link, type Replicas, SHORTEST_PERIOD_MS, type Timer } from "./extras.ts"
 import {
   asArray,
   asCount,
@@ -85,22 +85,36 @@ const decodeLink = (u: unknown): Link => {
   return { strategy: asIndexOf(STRATEGIES, strategy), names: asTexts(names), stamp: asCount(stamp) }
 }
 
-const encodeExtras = ({ aliases, isDown, leaseMs, link, timers }: Extras): ReadonlyArray<unknown> => [
+const encodeReplicas = ({ after, epoch, nodes, seq }: Replicas): ReadonlyArray<unknown> => [epoch, seq, nodes, after]
+
+const decodeReplicas = (u: unknown): Replicas => {
+  const [epoch, seq, nodes, after] = asArray(u, 4)
+  return {
+    epoch: asCount(epoch),
+    seq: asCount(seq),
+    nodes: asArray(nodes).map(asSection),
+    after: asTexts(after)
+  }
+}
+
+const encodeExtras = ({ aliases, isDown, leaseMs, link, replicas, timers }: Extras): ReadonlyArray<unknown> => [
   aliases,
   timers.map(encodeTimer),
   leaseMs ?? null,
   link === undefined ? null : encodeLink(link),
-  isDown
+  isDown,
+  replicas === undefined ? null : encodeReplicas(replicas)
 ]
 
 const decodeExtras = (u: unknown): Extras => {
-  const [aliases, timers, leaseMs, link, isDown] = asArray(u, 5)
+  const [aliases, timers, leaseMs, link, isDown, replicas] = asArray(u, 6)
   return {
     aliases: asTexts(aliases),
     timers: asArray(timers).map(decodeTimer),
     leaseMs: optional(leaseMs, asMillis),
     link: optional(link, decodeLink),
-    isDown: asFlag(isDown)
+    isDown: asFlag(isDown),
+    replicas: optional(replicas, decodeReplicas)
   }
 }
 

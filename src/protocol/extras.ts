@@ -3,6 +3,8 @@
  * names, a lease, a link, timers. And the changes that a holder makes to its claim when it is asked to.
  */
 import type { Claim } from "./claims.ts"
+import type { ClaimId, SectionId } from "./ids.ts"
+import type { SnapshotId } from "./snapshots.ts"
 
 /** A timer that repeated more often would do nothing but keep its node busy. */
 export const SHORTEST_PERIOD_MS = 10
@@ -42,14 +44,30 @@ export interface Extras {
   readonly link: Link | undefined
   /** It has crashed and waits to be started again. */
   readonly isDown: boolean
+  /** Who keeps its state; since which snapshot. */
+  readonly replicas: Replicas | undefined
 }
 
-export const NO_EXTRAS: Extras = { aliases: [], timers: [], leaseMs: undefined, link: undefined, isDown: false }
+export interface Replicas extends SnapshotId {
+  readonly nodes: ReadonlyArray<SectionId>
+  /** Claims whose states have gone into what they keep. */
+  readonly after: ReadonlyArray<ClaimId>
+}
+
+export const NO_EXTRAS: Extras = {
+  aliases: [],
+  timers: [],
+  leaseMs: undefined,
+  link: undefined,
+  isDown: false,
+  replicas: undefined
+}
 
 export const extrasOf = ({ extras }: { readonly extras?: Extras | undefined }): Extras => extras ?? NO_EXTRAS
 
-const isEmpty = ({ aliases, isDown, leaseMs, link, timers }: Extras): boolean =>
-  aliases.length === 0 && timers.length === 0 && leaseMs === undefined && link === undefined && !isDown
+const isEmpty = ({ aliases, isDown, leaseMs, link, replicas, timers }: Extras): boolean =>
+  aliases.length === 0 && timers.length === 0 && leaseMs === undefined && link === undefined && !isDown &&
+  replicas === undefined
 
 /** A claim with some of its extras replaced; one without any carries none. */
 export const withExtras = (claim: Claim, change: Partial<Extras>): Claim => {

@@ -6,6 +6,7 @@ import type { Placement } from "../Placement.ts"
 import type { SpecOptions } from "../protocol/claims.ts"
 import type { RestartLimit } from "../protocol/restarts.ts"
 import type * as Process from "../Process.ts"
+import { InvalidInput } from "../SwormError.ts"
 
 /** Encodes to plain data and back; a failure is the text of what does not fit. */
 export interface PlainCodec {
@@ -52,7 +53,9 @@ export interface ErasedImplementation {
   >
   readonly run: ((self: Process.Self<unknown>) => Effect.Effect<unknown, unknown>) | undefined
   readonly beginHandoff: ((self: Process.Self<unknown>) => Effect.Effect<HandoffAnswer<unknown>>) | undefined
-  readonly resolveConflict: ((mine: unknown, theirs: unknown) => unknown) | undefined
+  readonly resolveConflict:
+    | ((mine: unknown, theirs: unknown, context: Process.ConflictContext) => unknown)
+    | undefined
   readonly stop: ((reason: Process.StopReason, self: Process.Self<unknown>) => Effect.Effect<void>) | undefined
 }
 
@@ -67,6 +70,13 @@ export interface ResolvedOptions {
   readonly shutdownTimeoutMs: number
   readonly idleTimeoutMs: number | undefined
   readonly reentrant: boolean
+  readonly snapshot: SnapshotPlan | undefined
+}
+
+export interface SnapshotPlan {
+  /** 0: with each call. */
+  readonly everyMs: number
+  readonly replicas: number
 }
 
 /** A sworm with what this node can run of it. */
@@ -95,8 +105,20 @@ export const resolveOptions = (...layers: ReadonlyArray<Process.ProcessOptions>)
     handoff: pick("handoff") ?? true,
     shutdownTimeoutMs: shutdownMillis(pick("shutdownTimeout") ?? "5 seconds"),
     idleTimeoutMs: optionalMillis(pick("idleTimeout")),
-    reentrant: pick("reentrant") ?? false
+    reentrant: pick("reentrant") ?? false,
+    snapshot: snapshotPlan(pick("snapshot"))
   }
+}
+
+const snapshotPlan = (wanted: Process.ProcessOptions["snapshot"]): SnapshotPlan | undefined => {
+  if (wanted === undefined) return undefined
+  if (wanted === "eachCall") return { everyMs: 0, replicas: 1 }
+  const { every, replicas = 1 } = wanted
+  if (!Number.isInteger(replicas) || replicas < 0) {
+    throw new InvalidInput({ what: "snapshot", detail: `replicas is a count, not ${replicas}` })
+  }
+  // more often than this would be with each call, without its promise
+  return { everyMs: every === "call" ? 0 : Math.max(10, Duration.toMillis(Duration.fromInputUnsafe(every))), replicas }
 }
 
 const shutdownMillis = (timeout: NonNullable<Process.ProcessOptions["shutdownTimeout"]>): number =>

@@ -2,7 +2,7 @@
  * One process on this node: its state, its resources, its mailbox. An idle process is this record and nothing else: no
  * fiber waits for messages.
  */
-import { Context, Deferred, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
+import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
 import type { Change, Timer } from "../protocol/extras.ts"
@@ -11,7 +11,8 @@ import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
 import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
-import { callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
+import { type BeforeAnswer, callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
+import { ProcessSnapshots, type Taken } from "./Snapshots.ts"
 import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
 import { ProcessTimers } from "./ProcessTimers.ts"
 
@@ -36,6 +37,17 @@ export interface ProcessOwner {
   readonly serves: (process: LocalProcess, isServing: boolean) => void
   /** It is one that becomes passive when it is idle, and has just been used. */
   readonly used: (process: LocalProcess) => void
+  /** Keeps its state elsewhere; `false` when that did not succeed. */
+  readonly keep: (process: LocalProcess, taken: Taken) => Effect.Effect<boolean>
+  /** Its state is to be kept elsewhere after so long. */
+  readonly keepLater: (process: LocalProcess, inMs: number) => void
+}
+
+/** A state that comes from elsewhere. */
+export interface Brought {
+  readonly state: unknown
+  /** Where a snapshot brought it. */
+  readonly ageMs?: number | undefined
 }
 
 /** The process whose code is running: set for its handlers, `init` and everything they fork. */
@@ -47,6 +59,11 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 // every node keeps every timer
 const MAX_TIMERS = 64
 const MAX_TIMER_BYTES = 32 * 1024
+
+/** A snapshot that could not be kept is tried again after this long. */
+const RETRY_MS = 200
+/** What `run` does to a state that is kept with each call is looked for this often. */
+const RUN_LOOK_MS = 1000
 
 type RestartReason = "Ended" | "Crashed" | "Followed"
 
@@ -67,6 +84,9 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   early: Array<Change> | undefined
   /** The failure in its link that its restart answers to. */
   following: number | undefined
+  /** Absent where its state is not to be kept elsewhere. */
+  readonly snapshots: ProcessSnapshots | undefined
+  protected readonly beforeAnswer: BeforeAnswer | undefined
   readonly #owner: ProcessOwner
   #state: Ref.Ref<unknown> | undefined
   #scope: Scope.Closeable | undefined
@@ -90,6 +110,9 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     this.spec = spec
     this.epoch = epoch
     this.guard = owner.guard?.(hosted)
+    const plan = type.hasState ? this.options.snapshot : undefined
+    this.snapshots = plan === undefined ? undefined : new ProcessSnapshots(plan, this)
+    this.beforeAnswer = this.snapshots === undefined ? undefined : this.#keepFirst(this.snapshots)
   }
 
   // ---- what its own code sees
@@ -142,17 +165,17 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   // ---- start and restart
 
   /** Runs `init`; a state handed over replaces what it answers. Leaves the process `starting`, without a message taken. */
-  start(handoff: { readonly state: unknown } | undefined): Effect.Effect<void, StartFailed> {
+  start(handoff: Brought | undefined): Effect.Effect<void, StartFailed> {
     const implementation = this.type.implementation
     if (implementation === undefined) {
       return Effect.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
     }
     const args = this.type.args.decode(this.spec.args)
     if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
-    const { name, sworm, timers } = this
-    const init = Effect.suspend(() =>
-      implementation.init({ args: args.value, sworm, name, epoch: this.epoch, handoff: handoff?.state, timers })
-    )
+    const { epoch, name, sworm, timers } = this
+    const snapshotAge = handoff?.ageMs === undefined ? undefined : Duration.millis(handoff.ageMs)
+    const context = { args: args.value, sworm, name, epoch, handoff: handoff?.state, snapshotAge, timers }
+    const init = Effect.suspend(() => implementation.init(context))
     return Effect.suspend(() => {
       this.#scope = Scope.makeUnsafe()
       this.context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
@@ -201,12 +224,14 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
 
   #begin(epoch: number): void {
     if (this.status === "closed") return
+    if (epoch !== this.epoch) this.snapshots?.expire()
     this.epoch = epoch
     this.preparedFrom = undefined
     // moved or settled while passive: it goes on being so
     this.status = this.isResident ? "running" : "passive"
     this.#startRun()
     this.#owner.serves(this, true)
+    this.#snapshotLater()
     this.touch()
     if (this.status === "passive" && this.waiting > 0) return this.wake()
     this.pump()
@@ -304,15 +329,19 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return true
   }
 
-  /** From its args; or from a state that it has kept. */
-  #startAgain(reason: RestartReason, detail: string, kept?: { readonly state: unknown }): void {
+  /** From its args; or from a state that it has kept, here or elsewhere. */
+  #startAgain(
+    reason: RestartReason,
+    detail: string,
+    kept: Brought | undefined = reason === "Ended" ? undefined : this.snapshots?.last
+  ): void {
     this.status = "restarting"
     this.forgetEnds()
     this.#owner.serves(this, false)
     this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail, kept))
   }
 
-  #restart(reason: RestartReason, detail: string, kept: { readonly state: unknown } | undefined): Effect.Effect<void> {
+  #restart(reason: RestartReason, detail: string, kept: Brought | undefined): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
       yield* this.#interruptHandler()
       yield* this.#closeResources(reason)
@@ -371,6 +400,65 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       this.#startAgain("Crashed", detail, state)
     })
     this.#starting = Effect.runForkWith(this.type.context)(wake)
+  }
+
+  // ---- snapshots
+
+  #keepFirst(snapshots: ProcessSnapshots): BeforeAnswer {
+    return (envelope, exit, goOn) => {
+      // a crash leaves the state that was kept last
+      if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) return false
+      if (!snapshots.isEachCall) {
+        if (snapshots.isDue) this.#owner.keepLater(this, 0)
+        else this.#owner.keepLater(this, snapshots.plan.everyMs)
+        return false
+      }
+      const kept = snapshots.keepFor(exit, envelope.record?.(exit))
+      const fiber = Effect.runForkWith(this.type.context)(kept)
+      fiber.addObserver((done) => {
+        if (done._tag === "Success" && done.value._tag === "Answer") return goOn(done.value.exit)
+        goOn(callError(this, "OutcomeUnknown", "its process ended before what it had done was kept"))
+      })
+      return true
+    }
+  }
+
+  /** What has come from elsewhere is kept anew from here; what `run` does to the state nobody sees. */
+  #snapshotLater(): void {
+    const { snapshots } = this
+    if (snapshots === undefined) return
+    const isBrought = snapshots.packed !== undefined
+    if (isBrought) this.#owner.keepLater(this, 0)
+    else if (this.type.implementation?.run !== undefined) {
+      this.#owner.keepLater(this, snapshots.plan.everyMs || RUN_LOOK_MS)
+    }
+  }
+
+  /** For its backend. */
+  keepElsewhere(taken: Taken): Effect.Effect<boolean> {
+    return this.#owner.keep(this, taken)
+  }
+
+  /** Goes on under a higher epoch. */
+  rise(epoch: number): void {
+    this.epoch = epoch
+    this.snapshots?.expire()
+  }
+
+  /** Its time has come: between two messages. */
+  snapshotDue(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { snapshots, status } = this
+      if (snapshots === undefined || (status !== "running" && status !== "passive")) return Effect.void
+      if (!this.isFree) {
+        snapshots.isDue = true
+        return Effect.void
+      }
+      return Effect.map(snapshots.keep, (keeping) => {
+        if (keeping === "not kept") this.#owner.keepLater(this, RETRY_MS)
+        else if (this.#run !== undefined) this.#owner.keepLater(this, snapshots.plan.everyMs || RUN_LOOK_MS)
+      })
+    })
   }
 
   // ---- move and stop

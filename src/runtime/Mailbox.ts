@@ -3,6 +3,7 @@
  * handler at once, and needs no fiber when the handler answers at once.
  */
 import { Cause, type Context, Effect, Exit, type Fiber } from "effect"
+import type { MovedCall } from "../protocol/calls.ts"
 import { CallError } from "../SwormError.ts"
 import type { Forwarded } from "./callFrames.ts"
 import { describe, type Message, type ResolvedOptions } from "./Hosted.ts"
@@ -36,6 +37,8 @@ export interface Envelope {
   readonly answer: (exit: Exit.Exit<unknown, unknown>) => void
   /** What another node needs to take the message over. */
   readonly forward: () => Forwarded
+  /** How a call of another node will be remembered once it is answered so. */
+  readonly record?: ((exit: Exit.Exit<unknown, unknown>) => MovedCall) | undefined
 }
 
 // Replies run their caller, which may call again: beyond this depth they continue in a microtask, so that no chain of
@@ -52,6 +55,13 @@ export const callError = (
   reason: CallError["reason"],
   detail: string
 ): Exit.Exit<never, CallError> => Exit.fail(new CallError({ name: process.name, reason, detail }))
+
+/** `false`: nothing is to be done; else the last argument is called once, later. */
+export type BeforeAnswer = (
+  envelope: Envelope,
+  exit: Exit.Exit<unknown, unknown>,
+  goOn: (exit: Exit.Exit<unknown, unknown>) => void
+) => boolean
 
 interface Nested {
   readonly run: number
@@ -90,6 +100,8 @@ export abstract class Mailbox {
   protected abstract wake(): void
   protected abstract stopped(): void
   protected abstract crash(detail: string): void
+  /** Is anything to be done before the answer is given? Then that goes on with the answer as it is to be, later. */
+  protected abstract beforeAnswer: BeforeAnswer | undefined
 
   /**
    * The chain of a call made on this fiber; `undefined` when it is not a handler's own fiber: what a handler forks may
@@ -247,6 +259,11 @@ export abstract class Mailbox {
   }
 
   #handledNested(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
+    if (this.beforeAnswer?.(envelope, exit, (late) => this.#finishNested(envelope, late)) === true) return
+    this.#finishNested(envelope, exit)
+  }
+
+  #finishNested(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
     this.#nested?.delete(envelope)
     const crash = this.#answer(envelope, exit)
     if (crash !== undefined && this.status !== "closed" && this.status !== "restarting") {
@@ -293,8 +310,13 @@ export abstract class Mailbox {
   }
 
   #handled(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
-    this.#current = undefined
     this.#fiber = undefined
+    if (this.beforeAnswer?.(envelope, exit, (late) => this.#finish(envelope, late)) === true) return
+    this.#finish(envelope, exit)
+  }
+
+  #finish(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
+    this.#current = undefined
     const crash = this.#answer(envelope, exit) ?? this.#crashAfter
     this.#crashAfter = undefined
     if (crash !== undefined && this.status !== "closed" && this.status !== "restarting") this.crash(crash)

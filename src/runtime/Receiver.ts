@@ -162,7 +162,10 @@ export class Receiver {
         this.#running.delete(key)
         if (seq !== undefined) this.calls.forget(caller, seq)
         return forwarded
-      }
+      },
+      record: seq === undefined || process.snapshots === undefined
+        ? undefined
+        : (exit) => ({ caller, seq, deadlineMs, reply: encodeExit(process.name, message, exit) })
     }
     if (seq !== undefined) this.#running.set(key, () => process.cancel(envelope))
     process.receive(envelope)

@@ -163,7 +163,14 @@ describe("withExtras", () => {
   it("a claim without any carries none", () => {
     assert.isUndefined(withExtras(fresh, {}).extras)
     assert.isUndefined(withExtras({ ...fresh, extras: NO_EXTRAS }, {}).extras)
-    const full: Extras = { aliases: ["x"], timers: [timer("t")], leaseMs: 5, link: link(["a"]), isDown: true }
+    const full: Extras = {
+      aliases: ["x"],
+      timers: [timer("t")],
+      leaseMs: 5,
+      link: link(["a"]),
+      isDown: true,
+      replicas: { epoch: 2, seq: 1, nodes: ["1/a"], after: ["1/1/b"] }
+    }
     assert.deepStrictEqual(withExtras(fresh, full).extras, full)
     assert.isUndefined(withExtras({ ...fresh, extras: full }, NO_EXTRAS).extras)
   })
@@ -173,7 +180,8 @@ describe("withExtras", () => {
     { timers: [timer("")] },
     { leaseMs: 0 },
     { link: link([]) },
-    { isDown: true }
+    { isDown: true },
+    { replicas: { epoch: 1, seq: 0, nodes: [], after: [] } }
   ])("%j alone is kept, and nothing else made up", (one) => {
     assert.deepStrictEqual(withExtras(fresh, one).extras, { ...NO_EXTRAS, ...one })
     assert.deepStrictEqual(extrasOf(withExtras(fresh, one)), { ...NO_EXTRAS, ...one })

@@ -12,7 +12,7 @@ const timer = (everyMs: number | undefined, atMs = 1000): Timer => ({
   payload: null
 })
 
-const NO_EXTRAS = { aliases: [], leaseMs: undefined, link: undefined, isDown: false }
+const NO_EXTRAS = { aliases: [], leaseMs: undefined, link: undefined, isDown: false, replicas: undefined }
 
 /** Through everything that carries a timer. */
 const roundTrips = (timer: Timer): ReadonlyArray<() => Timer | undefined> => [

@@ -79,7 +79,10 @@ const anyExtras = Schema.Struct({
   timers: list(anyTimer, 0, 2),
   leaseMs: Schema.UndefinedOr(millis),
   link: Schema.UndefinedOr(anyLink),
-  isDown: Schema.Boolean
+  isDown: Schema.Boolean,
+  replicas: Schema.UndefinedOr(
+    Schema.Struct({ epoch: count, seq: count, nodes: Schema.Array(section), after: Schema.Array(text) })
+  )
 })
 
 const anyClaim = Schema.Struct({

@@ -1,7 +1,7 @@
 /** A cluster in simulated time, on machines and a network that do as a test says: whatever it takes, no test waits. */
 import { assert } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Option } from "effect"
-import { Discovery, Handoff, Membership, type Memory, Node, Registry, Supervisor } from "@sworm/sworm"
+import { Discovery, Handoff, Membership, type Memory, Node, Registry, SnapshotStore, Supervisor } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import type { App, ThingsClient } from "./support.ts"
@@ -14,6 +14,8 @@ export interface TownOptions {
   /** Where a node looks for others. Default: at every node that was ever named in this town. */
   readonly discovery?: (id: string) => Discovery.Discovery
   readonly weather?: VirtualNetwork.Weather
+  /** Where all nodes store snapshots. */
+  readonly store?: SnapshotStore.SnapshotStore
 }
 
 const STEP_MS = 10
@@ -31,11 +33,12 @@ export class Town<Self, Client = ThingsClient> {
     const addresses = Effect.sync(() => [...this.ids].map(VirtualNetwork.addressOf))
     const discovery = options.discovery ?? (() => ({ addresses }))
     const settings = { redialInterval: "2 seconds", shutdownTimeout: "5 seconds", ...options.settings } as const
+    const store = options.store === undefined ? Layer.empty : Layer.succeed(SnapshotStore.SnapshotStore)(options.store)
     const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> =>
       this.#appOf(id).layer.pipe(
         Layer.provideMerge(
           Gossip.layer(settings).pipe(
-            Layer.provide([VirtualNetwork.layerTransport, Discovery.layer(discovery(id))]),
+            Layer.provide([VirtualNetwork.layerTransport, Discovery.layer(discovery(id)), store]),
             Layer.provideMerge(Node.layer({ ...settings, id }))
           )
         )

@@ -8,7 +8,16 @@ import { Stage, Thing, type Things, thingsOf, TIMEOUT_MS } from "./support.ts"
 const townOf = (seed: number): Town<Things> =>
   new Town(thingsOf(new Stage(), { redistribution: "passive" }), { seed, settings: { tombAge: "2 seconds" } })
 
-const NOTHING = { sections: 0, goneSections: 0, keys: 0, tombs: 0, erased: 0, buried: 0 }
+const NOTHING = {
+  sections: 0,
+  goneSections: 0,
+  keys: 0,
+  tombs: 0,
+  erased: 0,
+  buried: 0,
+  snapshots: 0,
+  snapshotBytes: 0
+}
 
 const tables = (town: Town<Things>, id: string): Registry.RegistryTables =>
   town.look(id, Effect.flatMap(Registry.Registry, ({ tables }) => tables), NOTHING)

@@ -289,7 +289,7 @@ export const options: Required<Sworm.RegisterOptions<{ readonly a: number }>> = 
 }
 same<
   keyof Sworm.RegisterOptions,
-  Exclude<keyof Process.ProcessOptions, "backoff" | "reentrant"> | "lease" | "metadata"
+  Exclude<keyof Process.ProcessOptions, "backoff" | "reentrant" | "snapshot"> | "lease" | "metadata"
 >(true)
 // @ts-expect-error a schedule is no data: it belongs to the process type
 export const withBackoff: Sworm.RegisterOptions = { backoff: Schedule.spaced("1 second") }

@@ -1,0 +1,247 @@
+/**
+ * How states come back whose node is lost (H23): all living members are asked, and those that the claim lists until they
+ * answer or are given up. What several copies had acknowledged, each for itself after a split, is merged.
+ */
+import { Effect, Ref } from "effect"
+import type { Claim, Held, Spec } from "../../src/protocol/claims.ts"
+import { extrasOf } from "../../src/protocol/extras.ts"
+import { type ClaimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import {
+  afterAll,
+  decodeSnapshot,
+  isIn,
+  lineages,
+  type Snapshot,
+  type SnapshotTable
+} from "../../src/protocol/snapshots.ts"
+import { asArray } from "../../src/protocol/wire.ts"
+import type { HostedType } from "../../src/runtime/Hosted.ts"
+import type { Brought, LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { unpack } from "../../src/runtime/Snapshots.ts"
+import { type Core, keyOf } from "./core.ts"
+import { sectionOf } from "./membership.ts"
+import { mergeStates, type Side } from "./merging.ts"
+import { absorb, isFrozen } from "./moveFrames.ts"
+import { Method } from "./requests.ts"
+import type { Slot } from "./slot.ts"
+import type { Stored } from "./storing.ts"
+
+/** A member that isn't known to have a snapshot is waited for so long. */
+const ASK_TIMEOUT_MS = 1000
+const RETRY_MS = 100
+
+/** A state to go on from, and what goes along with it. */
+export interface Recalled extends Brought {
+  readonly ageMs: number
+  /** Of the newest of what it was made of. */
+  readonly epoch: number
+  readonly continuity: number
+  /** Nothing that was acknowledged is missing. */
+  readonly isComplete: boolean
+  readonly after: ReadonlyArray<ClaimId>
+  /** What was answered. */
+  readonly calls: ReadonlyArray<unknown>
+}
+
+export class Recall {
+  readonly #core: Core
+  readonly #table: SnapshotTable
+  readonly #stored: Stored
+
+  constructor(core: Core, table: SnapshotTable, stored: Stored) {
+    this.#core = core
+    this.#table = table
+    this.#stored = stored
+  }
+
+  #typeOf(sworm: string, type: string): HostedType | undefined {
+    return this.#core.parts.processes.hosted(sworm)?.types.get(type)
+  }
+
+  /** Is the state of such processes kept anywhere? */
+  isKept(sworm: string, { type }: Spec): boolean {
+    return this.#typeOf(sworm, type)?.options.snapshot !== undefined
+  }
+
+  mayBeStored(sworm: string, spec: Spec): boolean {
+    return this.#stored.isThere && this.isKept(sworm, spec)
+  }
+
+  // ---- a name whose holder is gone
+
+  /** Its newest state; from now on nobody takes an older one. */
+  recall(slot: Slot, spec: Spec, epoch: number): Effect.Effect<Recalled | undefined> {
+    const { name, sworm } = slot
+    const held = slot.view.claims
+    return Effect.map(this.#gather(slot, epoch), (found) => {
+      const recalled = this.#combine(sworm, name, spec.type, found, held)
+      if (recalled !== undefined) return recalled
+      const listed = held.flatMap(({ claim }) => extrasOf(claim).replicas?.nodes ?? [])
+      if (listed.length > 0) this.#lost(slot, `those who kept its state are gone: ${listed.map(nodeOf).join(", ")}`)
+      // nothing was acknowledged that a start from the args would not have: whoever waits for an answer may ask again
+      return undefined
+    })
+  }
+
+  /** What was stored of a name that is registered anew: after a restart of the whole cluster. */
+  stored(sworm: string, name: string, spec: Spec): Effect.Effect<Recalled | undefined> {
+    const got = this.#stored.get(sworm, name)
+    return Effect.map(got, (found) => this.#combine(sworm, name, spec.type, found === undefined ? [] : [found], []))
+  }
+
+  #lost({ name, sworm, view }: Slot, detail: string): void {
+    const ref = { sworm, name, node: this.#core.parts.node.id, epoch: view.highestEpoch }
+    this.#core.emit({ _tag: "StateLost", ref, detail })
+  }
+
+  /** All that anyone has of a name. */
+  #gather(slot: Slot, epoch: number): Effect.Effect<ReadonlyArray<Snapshot>> {
+    const { name, sworm, view } = slot
+    const { members, node, nowMs, options } = this.#core.parts
+    const listed = new Set(view.claims.flatMap(({ claim }) => extrasOf(claim).replicas?.nodes ?? []))
+    const untilMs = nowMs() + options.handoffTimeoutMs
+    return Effect.suspend(() => {
+      const own = this.#table.promise(keyOf(sworm, name), epoch)
+      const others = members.view().present.filter(({ id }) => id !== node.id).map(sectionOf)
+      const asked = Effect.forEach(
+        others,
+        (other) => this.#ask(other, [sworm, name, epoch], listed.has(other) ? untilMs : 0),
+        { concurrency: "unbounded" }
+      )
+      return Effect.zipWith(
+        asked,
+        this.#stored.get(sworm, name),
+        (found, stored) => [...own, ...found.flat(), ...stored === undefined ? [] : [stored]]
+      )
+    })
+  }
+
+  #ask(section: SectionId, body: ReadonlyArray<unknown>, untilMs: number): Effect.Effect<ReadonlyArray<Snapshot>> {
+    const { members, nowMs, requests } = this.#core.parts
+    const ask: Effect.Effect<ReadonlyArray<Snapshot>> = Effect.matchEffect(
+      requests.ask(nodeOf(section), Method.recall, body, ASK_TIMEOUT_MS),
+      {
+        onFailure: () =>
+          nowMs() >= untilMs || members.isGone(section)
+            ? Effect.succeed([])
+            : Effect.andThen(Effect.sleep(RETRY_MS), ask),
+        onSuccess: (reply) => Effect.sync(() => asArray(reply).map(decodeSnapshot))
+      }
+    )
+    return Effect.catchCause(ask, () => Effect.succeed([]))
+  }
+
+  /** One state of all that copies without a common successor have left. */
+  #combine(
+    sworm: string,
+    name: string,
+    type: string,
+    found: ReadonlyArray<Snapshot>,
+    held: ReadonlyArray<Held>
+  ): Recalled | undefined {
+    const { directory, wallMs } = this.#core.parts
+    const { endedEpoch } = directory.view(sworm, name)
+    const usable = lineages(found.filter((one) => one.epoch > endedEpoch && one.type === type))
+    const hosted = this.#typeOf(sworm, type)
+    if (hosted === undefined) return undefined
+    let merged: Side | undefined
+    for (const one of usable) {
+      const side = this.#decode(hosted, name, one)
+      if (side !== undefined) {
+        merged = merged === undefined ? side : mergeStates(this.#core, hosted, sworm, name, merged, side)
+      }
+    }
+    const [newest] = usable
+    if (merged === undefined || newest === undefined) return undefined
+    return {
+      state: merged.state,
+      ageMs: Math.max(0, wallMs() - newest.takenMs),
+      epoch: newest.epoch,
+      continuity: merged.continuity,
+      isComplete: newest.isComplete,
+      after: afterAll(newest.after, accountedBy(usable, held)),
+      calls: usable.flatMap(({ calls }) => calls)
+    }
+  }
+
+  #decode(type: HostedType, name: string, { continuity, epoch, holder, state }: Snapshot): Side | undefined {
+    const decoded = type.state.decode(unpack(state))
+    if (decoded._tag === "Success") return { section: holder, epoch, continuity, state: decoded.value }
+    this.#core.warn(`a snapshot of "${name}" does not decode: was its state's schema changed?`)
+    return undefined
+  }
+
+  // ---- a copy that lives, of a name that another copy had too whose node is gone
+
+  /** Claims of copies that are gone, whose states have not gone into the one that runs here. */
+  owed({ name, sworm, view }: Slot): ReadonlyArray<Held> {
+    const { members, node, processes } = this.#core.parts
+    if (view.claims.length < 2) return []
+    const process = processes.get(sworm, name)
+    const top = view.claims[0]!
+    if (process?.snapshots === undefined || top.section !== node.section || top.claim.mode !== "live") return []
+    if (process.status !== "running" && process.status !== "passive") return []
+    const after = [...process.snapshots.after, ...top.claim.merged]
+    return view.claims.filter(({ claim, section }) =>
+      section !== node.section && claim.mode === "live" && claim.extras?.replicas !== undefined &&
+      members.isGone(section) && !isIn(after, section, claim.epoch)
+    )
+  }
+
+  /** Takes in what those copies had acknowledged and others have kept. */
+  merge(slot: Slot, owed: ReadonlyArray<Held>): Effect.Effect<void> {
+    const { name, sworm } = slot
+    const core = this.#core
+    const { node, options, processes } = core.parts
+    const process = processes.get(sworm, name)
+    if (process?.snapshots === undefined) return Effect.void
+    const { snapshots } = process
+    return process.freeze().pipe(
+      Effect.andThen(this.#gather(slot, core.nextEpoch(sworm, name))),
+      Effect.map((found) => {
+        const claim = core.entry(sworm, name)?.claim
+        if (!isFrozen(process) || claim?.mode !== "live") return
+        const after = [...snapshots.after, ...claim.merged]
+        const others = lineages(found).filter(({ epoch, holder, type }) =>
+          holder !== node.section && type === process.type.name && !isIn(after, holder, epoch)
+        )
+        const continuity = this.#mergeInto(process, claim, others)
+        snapshots.after = afterAll(snapshots.after, accountedBy(others, owed))
+        const epoch = core.nextEpoch(sworm, name)
+        core.writeClaim(sworm, name, { ...claim, epoch, continuity })
+        for (const { calls } of others) absorb(core, sworm, name, calls)
+      }),
+      Effect.timeoutOrElse({ duration: options.handoffTimeoutMs, orElse: () => Effect.void }),
+      Effect.ensuring(Effect.sync(() => {
+        const claim = core.entry(sworm, name)?.claim
+        if (isFrozen(process) && claim?.mode === "live") process.serve(claim.epoch)
+        core.parts.owner.keepLater(process, 0)
+      }))
+    )
+  }
+
+  /** Answers since when the state is unbroken. */
+  #mergeInto(process: LocalProcess, { continuity, epoch }: Claim, others: ReadonlyArray<Snapshot>): number {
+    const { name, sworm, type } = process
+    let side: Side = {
+      section: this.#core.parts.node.section,
+      epoch,
+      continuity,
+      state: Ref.getUnsafe(process.state)
+    }
+    for (const other of others) {
+      const theirs = this.#decode(type, name, other)
+      if (theirs !== undefined) side = mergeStates(this.#core, type, sworm, name, side, theirs)
+    }
+    Effect.runSync(Ref.set(process.state, side.state))
+    return side.continuity
+  }
+}
+
+function* accountedBy(
+  snapshots: ReadonlyArray<Snapshot>,
+  held: ReadonlyArray<Held>
+): Generator<readonly [SectionId, number]> {
+  for (const { epoch, holder } of snapshots) yield [holder, epoch]
+  for (const { claim, section } of held) yield [section, claim.epoch]
+}

@@ -1,0 +1,253 @@
+/**
+ * Where snapshots are kept (H23): on the next nodes in the name's placement, which its claim lists once they have it. How
+ * they come back is in `recall.ts`.
+ */
+import { Effect } from "effect"
+import type { Candidate } from "../../src/Placement.ts"
+import type { Held } from "../../src/protocol/claims.ts"
+import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
+import { hash32, rendezvous } from "../../src/protocol/hash.ts"
+import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import {
+  afterAll,
+  decodeSnapshot,
+  encodeSnapshot,
+  isIn,
+  isNewer,
+  type Snapshot,
+  SnapshotTable
+} from "../../src/protocol/snapshots.ts"
+import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
+import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { pack, type Taken } from "../../src/runtime/Snapshots.ts"
+import { type Core, type Host, keyOf } from "./core.ts"
+import { movedCalls } from "./moveFrames.ts"
+import { Method } from "./requests.ts"
+import type { Slot } from "./slot.ts"
+import type { Stored } from "./storing.ts"
+
+const KEEP_TIMEOUT_MS = 2000
+/** A node that has no room for snapshots is not asked again before. */
+const FULL_MS = 10_000
+
+const KEPT = 0
+const PROMISED = 1
+const SUPERSEDED = 2
+const FULL = 3
+
+export class Snapshots {
+  readonly #core: Core
+  readonly #stored: Stored
+  /** What this node keeps for others. */
+  readonly table: SnapshotTable
+  readonly #full = new Map<string, number>()
+  readonly #wanted = new WeakMap<LocalProcess, readonly [ReadonlyArray<Host>, ReadonlyArray<SectionId>]>()
+
+  constructor(core: Core, stored: Stored, maxBytes: number) {
+    this.#stored = stored
+    this.#core = core
+    this.table = new SnapshotTable(maxBytes)
+    core.parts.requests.answer(Method.keep, (_, body) => Effect.sync(() => this.#keepAsked(body)))
+    core.parts.requests.answer(Method.recall, (_, body) => Effect.sync(() => this.#recallAsked(body)))
+  }
+
+  // ---- the holder
+
+  /** Sends a state to the nodes that are to keep it; `false` when not all of them have it. */
+  keep(process: LocalProcess, taken: Taken): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const { name, sworm } = process
+      const claim = this.#claimOf(process)
+      if (claim === undefined) return Effect.succeed(false)
+      const { dispatch, node, nowMs } = this.#core.parts
+      const calls = [...dispatch.calls.extract(keyOf(sworm, name)), ...taken.answered]
+      const snapshot: Snapshot = {
+        epoch: claim.epoch,
+        seq: taken.seq,
+        holder: node.section,
+        after: process.snapshots?.after ?? [],
+        takenMs: taken.takenMs,
+        continuity: claim.continuity,
+        isComplete: process.snapshots?.isEachCall === true,
+        type: process.type.name,
+        state: taken.state,
+        calls: movedCalls(calls, nowMs())
+      }
+      const wanted = this.#replicasOf(process)
+      const body = [sworm, name, encodeSnapshot(snapshot)]
+      return Effect.forEach(wanted, (section) => this.#keepAt(process, section, body), { concurrency: "unbounded" })
+        .pipe(
+          Effect.flatMap((kept) =>
+            kept.every(Boolean) ? this.#stored.put(sworm, name, snapshot) : Effect.succeed(false)
+          ),
+          Effect.map((isKept) => isKept && this.#list(process, snapshot, wanted))
+        )
+    })
+  }
+
+  #claimOf(process: LocalProcess) {
+    const { name, sworm } = process
+    const claim = this.#core.entry(sworm, name)?.claim
+    const isHolder = this.#core.parts.processes.get(sworm, name) === process
+    return isHolder && claim?.mode === "live" && claim.epoch === process.epoch ? claim : undefined
+  }
+
+  /** Who should have it now: the next in placement's order, as many as there are. */
+  #replicasOf(process: LocalProcess): ReadonlyArray<SectionId> {
+    const { hosted, name, snapshots, type } = process
+    const candidates = this.#core.candidates(hosted.id, type.name)
+    const known = this.#wanted.get(process)
+    if (known?.[0] === candidates && this.#full.size === 0) return known[1]
+    const { node, nowMs } = this.#core.parts
+    for (const [id, untilMs] of this.#full) if (untilMs < nowMs()) this.#full.delete(id)
+    let rest = candidates.filter(({ id }) => id !== node.id && !this.#full.has(id))
+    const wanted: Array<SectionId> = []
+    while (wanted.length < (snapshots?.plan.replicas ?? 0) && rest.length > 0) {
+      const next = this.#next(process, name, rest)
+      wanted.push(next.section)
+      rest = rest.filter((other) => other !== next)
+    }
+    if (wanted.length < (snapshots?.plan.replicas ?? 0)) return this.#besides(process, wanted)
+    if (this.#full.size === 0) this.#wanted.set(process, [candidates, wanted])
+    return wanted
+  }
+
+  /** Too few, perhaps for a moment: those that have it already go on having it. */
+  #besides(process: LocalProcess, wanted: ReadonlyArray<SectionId>): ReadonlyArray<SectionId> {
+    const { members, node } = this.#core.parts
+    const listed = extrasOf(this.#claimOf(process) ?? {}).replicas?.nodes ?? []
+    const others = listed.filter((one) => one !== node.section && !wanted.includes(one) && !members.isGone(one))
+    return [...wanted, ...others].slice(0, process.snapshots?.plan.replicas ?? 0)
+  }
+
+  /** What a placement refuses to choose from is chosen from by hashing. */
+  #next({ hosted: { placement } }: LocalProcess, name: string, rest: ReadonlyArray<Host>): Host {
+    const picked: Candidate | undefined = placement.isSticky === true
+      ? undefined
+      : this.#core.pick(placement, name, rest)
+    return rest.find((one) => one === picked) ?? rendezvous(hash32(name), rest) ?? rest[0]!
+  }
+
+  #keepAt(process: LocalProcess, section: SectionId, body: ReadonlyArray<unknown>): Effect.Effect<boolean> {
+    const { nowMs, requests } = this.#core.parts
+    const node = nodeOf(section)
+    return Effect.match(requests.ask(node, Method.keep, body, KEEP_TIMEOUT_MS), {
+      onFailure: () => false,
+      onSuccess: (reply) => {
+        const [outcome, promised] = asArray(reply, 2)
+        if (outcome === FULL) this.#full.set(node, nowMs() + FULL_MS)
+        if (outcome === PROMISED) this.#rise(process, asCount(promised))
+        return outcome === KEPT
+      }
+    })
+  }
+
+  /** Somebody set out to take the name over, and this copy lives: it goes on above what was promised for that. */
+  #rise(process: LocalProcess, promised: number): void {
+    const { name, sworm } = process
+    const { directory, node } = this.#core.parts
+    const claim = this.#claimOf(process)
+    if (claim === undefined || directory.view(sworm, name).claims[0]?.section !== node.section) return
+    const epoch = Math.max(this.#core.nextEpoch(sworm, name), promised + 1)
+    this.#core.writeClaim(sworm, name, { ...claim, epoch })
+    process.rise(epoch)
+  }
+
+  /** The claim says who has it: so those that had it before let go of it. */
+  #list(process: LocalProcess, { after, epoch, seq }: Snapshot, nodes: ReadonlyArray<SectionId>): boolean {
+    const claim = this.#claimOf(process)
+    if (claim?.epoch !== epoch) return false
+    const before = extrasOf(claim).replicas
+    if (before?.epoch === epoch && before.nodes.join() === nodes.join() && before.after.join() === after.join()) {
+      return true
+    }
+    this.#core.writeClaim(process.sworm, process.name, withExtras(claim, { replicas: { epoch, seq, nodes, after } }))
+    return true
+  }
+
+  /** Members have changed: what others should have now is sent to them. */
+  look(): void {
+    for (const process of this.#core.parts.processes.all()) {
+      const { snapshots } = process
+      if (snapshots?.packed === undefined) continue
+      const listed = extrasOf(this.#claimOf(process) ?? {}).replicas?.nodes
+      if (listed === undefined || listed.join() === this.#replicasOf(process).join()) continue
+      snapshots.expire()
+      this.#core.parts.owner.keepLater(process, 0)
+    }
+  }
+
+  /** The state has gone to another node, which has not seen to its replicas yet: until it has, this node is one. */
+  retain(
+    process: LocalProcess,
+    holder: SectionId,
+    epoch: number,
+    state: unknown,
+    calls: ReadonlyArray<unknown>
+  ): void {
+    const { name, snapshots, sworm, type } = process
+    const claim = this.#core.entry(sworm, name)?.claim
+    if (snapshots === undefined || claim === undefined) return
+    this.table.keep(keyOf(sworm, name), {
+      epoch,
+      seq: 0,
+      holder,
+      after: afterAll(snapshots.after, [[this.#core.parts.node.section, claim.epoch]]),
+      takenMs: process.wallMs(),
+      continuity: claim.continuity,
+      isComplete: snapshots.isEachCall,
+      type: type.name,
+      state: pack(state),
+      calls
+    })
+  }
+
+  // ---- a replica
+
+  #keepAsked(body: unknown): readonly [outcome: number, promised: number] {
+    const [swormField, nameField, snapshotField] = asArray(body, 3)
+    const [sworm, name] = [asText(swormField), asText(nameField)]
+    const snapshot = decodeSnapshot(snapshotField)
+    const { directory } = this.#core.parts
+    const { claims: [top], endedEpoch } = directory.view(sworm, name)
+    const isSuperseded = top !== undefined && !directory.isGone(top.section) && top.claim.epoch > snapshot.epoch
+    if (isSuperseded || snapshot.epoch <= endedEpoch) return [SUPERSEDED, 0]
+    const key = keyOf(sworm, name)
+    const kept = this.table.keep(key, snapshot)
+    if (kept === "full") return [FULL, 0]
+    const promised = this.table.promised(key)
+    return kept === "stale" && promised > snapshot.epoch ? [PROMISED, promised] : [KEPT, 0]
+  }
+
+  #recallAsked(body: unknown): unknown {
+    const [sworm, name, epoch] = asArray(body, 3)
+    return this.table.promise(keyOf(asText(sworm), asText(name)), asCount(epoch)).map(encodeSnapshot)
+  }
+
+  /** Something about a name has changed: is what is kept of it still wanted? */
+  lookAt({ name, sworm, view }: Slot): void {
+    if (this.table.isEmpty) return
+    const key = keyOf(sworm, name)
+    if (!this.table.has(key)) return
+    const { directory } = this.#core.parts
+    const top = view.claims[0]
+    if (top === undefined) return this.table.drop(key)
+    for (const kept of this.table.of(key)) {
+      if (kept.epoch <= view.endedEpoch || (!directory.isGone(top.section) && this.#isSpent(kept, top))) {
+        this.table.drop(key, kept.holder)
+      }
+    }
+    // the claim itself refuses what the promise was to refuse
+    const isEmpty = this.table.of(key).length === 0
+    if (isEmpty && !directory.isGone(top.section) && top.claim.epoch >= this.table.promised(key)) this.table.drop(key)
+  }
+
+  /** Others have what came after it. */
+  #isSpent(kept: Snapshot, { claim, section }: Held): boolean {
+    const listed = extrasOf(claim).replicas
+    if (listed === undefined) return false
+    return kept.holder === section
+      ? !isNewer(kept, listed) && !listed.nodes.includes(this.#core.parts.node.section)
+      : isIn(listed.after, kept.holder, kept.epoch)
+  }
+}

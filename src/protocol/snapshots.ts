@@ -1,0 +1,180 @@
+/**
+ * Snapshots of processes, kept on other nodes for the loss of their own (H23). A node keeps the newest of each holder of a
+ * name, by epoch and number; and from the moment it gives them away to whoever takes the name over, it takes no older
+ * one any more: so a copy that was only thought dead can acknowledge nothing that its successor doesn't know (the promise
+ * of Paxos, Lamport 1998).
+ */
+import { type ClaimId, claimId, type SectionId } from "./ids.ts"
+import { asArray, asCount, asFlag, asSection, asText, asTexts } from "./reading.ts"
+
+/** Which snapshot of a name: the later epoch, and in an epoch the higher number. */
+export interface SnapshotId {
+  readonly epoch: number
+  readonly seq: number
+}
+
+export interface Snapshot extends SnapshotId {
+  /** Whose state it is. */
+  readonly holder: SectionId
+  /** Claims whose states have gone into it: by takeover, by a move, by settling. */
+  readonly after: ReadonlyArray<ClaimId>
+  /** When it was taken, in ms since 1970. */
+  readonly takenMs: number
+  /** Of the claim that it was taken under. */
+  readonly continuity: number
+  /** Nothing that was acknowledged is newer: it was taken with each call. */
+  readonly isComplete: boolean
+  /** The process type that the state is of. */
+  readonly type: string
+  /** The state as plain data, packed. */
+  readonly state: Uint8Array
+  /** Answers given so far, so that a call sent again is answered and not executed again (H21). */
+  readonly calls: ReadonlyArray<unknown>
+}
+
+export const isNewer = (a: SnapshotId, b: SnapshotId): boolean =>
+  a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq)
+
+/** Has the state of a holder, as of an epoch, gone into one that came after these claims? */
+export const isIn = (after: ReadonlyArray<ClaimId>, holder: SectionId, epoch: number): boolean =>
+  after.some((id) => {
+    const cut = id.indexOf("/")
+    return id.slice(cut + 1) === holder && Number(id.slice(0, cut)) >= epoch
+  })
+
+/** More were never needed: what came before the last moves is not kept anywhere any more. */
+const MAX_AFTER = 16
+
+export const afterAll = (
+  after: ReadonlyArray<ClaimId>,
+  more: Iterable<readonly [holder: SectionId, epoch: number]>
+): ReadonlyArray<ClaimId> => {
+  const ids = new Set(after)
+  for (const [holder, epoch] of more) if (!isIn([...ids], holder, epoch)) ids.add(claimId(epoch, holder))
+  return [...ids].slice(-MAX_AFTER)
+}
+
+/** Of all that was found of a name the newest, and those whose states have gone into none of the others. */
+export const lineages = (found: ReadonlyArray<Snapshot>): ReadonlyArray<Snapshot> => {
+  const newest = new Map<SectionId, Snapshot>()
+  for (const one of found) {
+    const before = newest.get(one.holder)
+    if (before === undefined || isNewer(one, before)) newest.set(one.holder, one)
+  }
+  const all = [...newest.values()].sort((a, b) => isNewer(a, b) ? -1 : 1)
+  return all.filter((one) => !all.some((other) => other !== one && isIn(other.after, one.holder, one.epoch)))
+}
+
+const asBytes = (u: unknown): Uint8Array =>
+  u instanceof Uint8Array ? new Uint8Array(u) : new Uint8Array(asArray(u).map(asCount))
+
+export const encodeSnapshot = (one: Snapshot): ReadonlyArray<unknown> => [
+  one.epoch,
+  one.seq,
+  one.holder,
+  one.after,
+  one.takenMs,
+  one.continuity,
+  one.isComplete,
+  one.type,
+  one.state,
+  one.calls
+]
+
+export const decodeSnapshot = (u: unknown): Snapshot => {
+  const [epoch, seq, holder, after, takenMs, continuity, isComplete, type, state, calls] = asArray(u, 10)
+  return {
+    epoch: asCount(epoch),
+    seq: asCount(seq),
+    holder: asSection(holder),
+    after: asTexts(after),
+    takenMs: asCount(takenMs),
+    continuity: asCount(continuity),
+    isComplete: asFlag(isComplete),
+    type: asText(type),
+    state: asBytes(state),
+    calls: asArray(calls)
+  }
+}
+
+export type Kept = "kept" | "stale" | "full"
+
+interface Held {
+  readonly of: Map<SectionId, Snapshot>
+  /** No snapshot of a lower epoch is taken. */
+  promised: number
+}
+
+/** What one node keeps of others' processes. */
+export class SnapshotTable {
+  readonly #held = new Map<string, Held>()
+  readonly #maxBytes: number
+  #bytes = 0
+  #count = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** One that is here already, sent again, is kept. */
+  keep(name: string, snapshot: Snapshot): Kept {
+    const held = this.#held.get(name)
+    if (held !== undefined && snapshot.epoch < held.promised) return "stale"
+    const before = held?.of.get(snapshot.holder)
+    if (before !== undefined && isNewer(before, snapshot)) return "stale"
+    const bytes = this.#bytes + snapshot.state.byteLength - (before?.state.byteLength ?? 0)
+    if (bytes > this.#maxBytes) return "full"
+    this.#bytes = bytes
+    if (before === undefined) this.#count++
+    if (held === undefined) this.#held.set(name, { of: new Map([[snapshot.holder, snapshot]]), promised: 0 })
+    else held.of.set(snapshot.holder, snapshot)
+    return "kept"
+  }
+
+  /** What there is of a name, for whoever starts it under this epoch. */
+  promise(name: string, epoch: number): ReadonlyArray<Snapshot> {
+    const held = this.#held.get(name)
+    if (held === undefined) this.#held.set(name, { of: new Map(), promised: epoch })
+    else held.promised = Math.max(held.promised, epoch)
+    return this.of(name)
+  }
+
+  of(name: string): ReadonlyArray<Snapshot> {
+    return [...this.#held.get(name)?.of.values() ?? []]
+  }
+
+  /** The lowest epoch that is still taken. */
+  promised(name: string): number {
+    return this.#held.get(name)?.promised ?? 0
+  }
+
+  has(name: string): boolean {
+    return this.#held.has(name)
+  }
+
+  /** Without a holder: all of them, and the promise. */
+  drop(name: string, holder?: SectionId): void {
+    const held = this.#held.get(name)
+    if (held === undefined) return
+    for (const [of, { state }] of held.of) {
+      if (holder !== undefined && of !== holder) continue
+      held.of.delete(of)
+      this.#bytes -= state.byteLength
+      this.#count--
+    }
+    if (holder === undefined) this.#held.delete(name)
+  }
+
+  /** Without snapshots of names that are only promised. */
+  get size(): number {
+    return this.#count
+  }
+
+  get isEmpty(): boolean {
+    return this.#held.size === 0
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+}

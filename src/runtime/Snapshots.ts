@@ -1,0 +1,225 @@
+/**
+ * When a process's state is kept elsewhere, for the loss of its node: with each call, before it is answered, or now and
+ * then. Where it is kept, and how it comes back, is the backend's.
+ */
+import { Clock, Effect, Exit, Latch, Ref, type Scope, Semaphore } from "effect"
+import type { MovedCall } from "../protocol/calls.ts"
+import { msgpack } from "../protocol/codec.ts"
+import type { Claim } from "../protocol/claims.ts"
+import type { ClaimId, SectionId } from "../protocol/ids.ts"
+import { afterAll } from "../protocol/snapshots.ts"
+import { describe, type SnapshotPlan } from "./Hosted.ts"
+import type { LocalProcess } from "./LocalProcess.ts"
+import { steadyMs } from "./clocks.ts"
+
+/** One that could not be kept is tried again after this long. */
+const RETRY_MS = 100
+
+/** A state as it was taken, for the backend to keep. */
+export interface Taken {
+  readonly seq: number
+  /** In ms since 1970. */
+  readonly takenMs: number
+  /** As plain data, packed. */
+  readonly state: Uint8Array
+  /** Calls that are answered as far as the process is concerned; whoever called is told when it is kept. */
+  readonly answered: ReadonlyArray<MovedCall>
+}
+
+/** What a keeping came to. */
+export type Keeping = "kept" | "not kept" | { readonly unfit: string }
+
+/** The snapshots of one process. */
+export class ProcessSnapshots {
+  readonly plan: SnapshotPlan
+  readonly #process: LocalProcess
+  #seq = 0
+  /** The newest that is kept, for a restart, and when it was taken. */
+  #last: Uint8Array | undefined
+  #lastMs = 0
+  /** `#last` is kept by those who should have it, under the process's present epoch. */
+  #isCurrent = false
+  /** Calls handled whose answers wait for the state to be kept. */
+  readonly #answered = new Set<MovedCall>()
+  /** One at a time: a later one must not overtake an earlier one. */
+  readonly #turn = Semaphore.makeUnsafe(1)
+  /** Claims whose states have gone into this one. */
+  after: ReadonlyArray<ClaimId> = []
+  /** Its time had come while a message was at hand. */
+  isDue = false
+
+  constructor(plan: SnapshotPlan, process: LocalProcess) {
+    this.plan = plan
+    this.#process = process
+  }
+
+  get isEachCall(): boolean {
+    return this.plan.everyMs === 0
+  }
+
+  /** It has another epoch, or others should keep it: what is kept must be kept anew. */
+  expire(): void {
+    this.#isCurrent = false
+  }
+
+  /** It goes on from a state that has come from elsewhere: a crash brings that back, until there is a newer one. */
+  begin(ageMs = 0): void {
+    const encoded = this.#encode()
+    if (encoded instanceof Uint8Array) this.#last = encoded
+    this.#lastMs = this.#process.wallMs() - ageMs
+    this.#isCurrent = false
+  }
+
+  /** The state of another copy, as of its claim, has gone into this one. */
+  follow(holder: SectionId, { epoch, extras }: Pick<Claim, "epoch" | "extras">): void {
+    this.after = afterAll([...this.after, ...extras?.replicas?.after ?? []], [[holder, epoch]])
+  }
+
+  /** What it would go on from after a crash. */
+  get last(): { readonly state: unknown; readonly ageMs: number } | undefined {
+    if (this.#last === undefined) return undefined
+    const decoded = this.#process.type.state.decode(unpack(this.#last))
+    const ageMs = Math.max(0, this.#process.wallMs() - this.#lastMs)
+    return decoded._tag === "Success" ? { state: decoded.value, ageMs } : undefined
+  }
+
+  get packed(): Uint8Array | undefined {
+    return this.#last
+  }
+
+  #encode(): Uint8Array | string {
+    const { state, type } = this.#process
+    const encoded = type.state.encode(Ref.getUnsafe(state))
+    if (encoded._tag === "Failure") return `its state does not encode: ${describe(encoded)}`
+    try {
+      return pack(encoded.value)
+    } catch (error) {
+      return `its state does not encode: ${String(error)}`
+    }
+  }
+
+  /** Nothing is done where the state is kept as it is. */
+  readonly keep: Effect.Effect<Keeping> = Effect.suspend(() => this.#turn.withPermits(1)(this.#keep()))
+
+  #keep(): Effect.Effect<Keeping> {
+    return Effect.suspend(() => {
+      this.isDue = false
+      const state = this.#encode()
+      if (typeof state === "string") return Effect.succeed<Keeping>({ unfit: state })
+      if (this.#isCurrent && this.#last !== undefined && equal(state, this.#last)) {
+        return Effect.succeed<Keeping>("kept")
+      }
+      const { epoch } = this.#process
+      const takenMs = this.#process.wallMs()
+      const taken: Taken = { seq: ++this.#seq, takenMs, state, answered: [...this.#answered] }
+      return Effect.map(this.#process.keepElsewhere(taken), (isKept): Keeping => {
+        if (!isKept) return "not kept"
+        this.#last = state
+        this.#lastMs = takenMs
+        this.#isCurrent = this.#process.epoch === epoch
+        return "kept"
+      })
+    })
+  }
+
+  /**
+   * Keeps the state that a call has left, for as long as it takes, before it is answered. What becomes of the answer:
+   * given, or not known any more since the process has ended meanwhile, or a crash, since the state can't be kept.
+   */
+  keepFor(exit: Exit.Exit<unknown, unknown>, answered: MovedCall | undefined): Effect.Effect<Kept> {
+    if (answered !== undefined) this.#answered.add(answered)
+    const attempt: Effect.Effect<Kept> = Effect.flatMap(this.keep, (keeping): Effect.Effect<Kept> => {
+      if (keeping === "kept") return Effect.succeed({ _tag: "Answer", exit })
+      if (keeping !== "not kept") return Effect.succeed({ _tag: "Answer", exit: Exit.die(keeping.unfit) })
+      const { status } = this.#process
+      if (status !== "running" && status !== "frozen") return Effect.succeed({ _tag: "Unknown" })
+      return Effect.andThen(Effect.sleep(RETRY_MS), attempt)
+    })
+    return Effect.ensuring(attempt, Effect.sync(() => void (answered !== undefined && this.#answered.delete(answered))))
+  }
+}
+
+export type Kept =
+  | { readonly _tag: "Answer"; readonly exit: Exit.Exit<unknown, unknown> }
+  | { readonly _tag: "Unknown" }
+
+/** A copy of its own: what the codec answers is a part of its buffer. */
+export const pack = (plain: unknown): Uint8Array => new Uint8Array(msgpack.encode([plain]))
+
+export const unpack = (state: Uint8Array): unknown => (msgpack.decode(state) as [unknown])[0]
+
+const equal = (a: Uint8Array, b: Uint8Array): boolean => {
+  if (a.byteLength !== b.byteLength) return false
+  for (let at = 0; at < a.byteLength; at++) if (a[at] !== b[at]) return false
+  return true
+}
+
+/** Snapshots under way at a time, of those that nobody waits for. */
+const CONCURRENCY = 64
+
+/** The processes of this node whose snapshots are due some time. */
+export class SnapshotQueue {
+  readonly #nowMs: () => number
+  readonly #changed: Latch.Latch
+  /** By waiting time; in each the first is due first. */
+  readonly #queues = new Map<number, Map<LocalProcess, number>>()
+
+  constructor(nowMs: () => number, changed: Latch.Latch) {
+    this.#nowMs = nowMs
+    this.#changed = changed
+  }
+
+  /** One that waits already is not put off. */
+  add(process: LocalProcess, inMs: number): void {
+    let queue = this.#queues.get(inMs)
+    if (queue === undefined) this.#queues.set(inMs, queue = new Map())
+    if (queue.has(process)) return
+    queue.set(process, this.#nowMs() + inMs)
+    if (queue.size === 1) this.#changed.openUnsafe()
+  }
+
+  forget(process: LocalProcess): void {
+    for (const queue of this.#queues.values()) queue.delete(process)
+  }
+
+  get nextMs(): number {
+    let next = Infinity
+    for (const queue of this.#queues.values()) {
+      for (const dueMs of queue.values()) {
+        next = Math.min(next, dueMs)
+        break
+      }
+    }
+    return next
+  }
+
+  takeDue(): Array<LocalProcess> {
+    const now = this.#nowMs()
+    const due: Array<LocalProcess> = []
+    for (const [inMs, queue] of this.#queues) {
+      for (const [process, dueMs] of queue) {
+        if (dueMs > now) break
+        queue.delete(process)
+        due.push(process)
+      }
+      if (queue.size === 0) this.#queues.delete(inMs)
+    }
+    return due
+  }
+}
+
+export const makeQueue: Effect.Effect<SnapshotQueue, never, Scope.Scope> = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const nowMs = steadyMs(clock)
+  const changed = Latch.makeUnsafe(false)
+  const queue = new SnapshotQueue(nowMs, changed)
+  const next = Effect.suspend(() => {
+    const wait = queue.nextMs - nowMs()
+    return wait === Infinity ? changed.await : Effect.raceFirst(Effect.sleep(Math.max(0, wait)), changed.await)
+  })
+  const keepDue = Effect.suspend(() =>
+    Effect.forEach(queue.takeDue(), (process) => process.snapshotDue(), { concurrency: CONCURRENCY, discard: true })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.andThen(next, changed.close), keepDue)))
+  return queue
+})
