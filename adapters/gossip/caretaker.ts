@@ -266,7 +266,7 @@ export class Caretaker {
           }
         })
       )
-    return this.#recall.isKept(sworm, spec)
+    return this.#recall.mayFind(slot, spec)
       ? Effect.flatMap(this.#recall.recall(slot, spec, epoch), start)
       : start(undefined)
   }

@@ -73,12 +73,12 @@ export class Recall {
   recall(slot: Slot, spec: Spec, epoch: number): Effect.Effect<Recalled | undefined> {
     const { name, sworm } = slot
     const held = slot.view.claims
-    return Effect.map(this.#gather(slot, epoch), (found) => {
+    const asked = this.isKept(sworm, spec) ? this.#others() : this.#leftBy(slot)
+    return Effect.map(this.#gather(slot, epoch, asked), (found) => {
       const recalled = this.#combine(sworm, name, spec.type, found, held)
       if (recalled !== undefined) return recalled
       const listed = held.flatMap(({ claim }) => extrasOf(claim).replicas?.nodes ?? [])
       if (listed.length > 0) this.#lost(slot, `those who kept its state are gone: ${listed.map(nodeOf).join(", ")}`)
-      // nothing was acknowledged that a start from the args would not have: whoever waits for an answer may ask again
       return undefined
     })
   }
@@ -94,22 +94,40 @@ export class Recall {
     this.#core.emit({ _tag: "StateLost", ref, detail })
   }
 
-  /** All that anyone has of a name. */
-  #gather(slot: Slot, epoch: number): Effect.Effect<ReadonlyArray<Snapshot>> {
+  #others(): ReadonlyArray<SectionId> {
+    const { members, node } = this.#core.parts
+    return members.view().present.filter(({ id }) => id !== node.id).map(sectionOf)
+  }
+
+  /** Nodes that have just given it to one that is gone. */
+  #leftBy({ view }: Slot): ReadonlyArray<SectionId> {
+    const { members } = this.#core.parts
+    const left = view.claims.filter(({ claim: { mode, successor }, section }) =>
+      mode === "released" && successor !== undefined && !members.isGone(section)
+    )
+    return left.map(({ section }) => section)
+  }
+
+  /** Is there anybody to ask for the state of a name? */
+  mayFind(slot: Slot, spec: Spec): boolean {
+    return this.isKept(slot.sworm, spec) || this.#leftBy(slot).length > 0
+  }
+
+  /** All that these have of a name, this node and the store. */
+  #gather(slot: Slot, epoch: number, asked: ReadonlyArray<SectionId>): Effect.Effect<ReadonlyArray<Snapshot>> {
     const { name, sworm, view } = slot
-    const { members, node, nowMs, options } = this.#core.parts
+    const { node, nowMs, options } = this.#core.parts
     const listed = new Set(view.claims.flatMap(({ claim }) => extrasOf(claim).replicas?.nodes ?? []))
     const untilMs = nowMs() + options.handoffTimeoutMs
     return Effect.suspend(() => {
       const own = this.#table.promise(keyOf(sworm, name), epoch)
-      const others = members.view().present.filter(({ id }) => id !== node.id).map(sectionOf)
-      const asked = Effect.forEach(
-        others,
+      const answers = Effect.forEach(
+        asked.filter((other) => other !== node.section),
         (other) => this.#ask(other, [sworm, name, epoch], listed.has(other) ? untilMs : 0),
         { concurrency: "unbounded" }
       )
       return Effect.zipWith(
-        asked,
+        answers,
         this.#stored.get(sworm, name),
         (found, stored) => [...own, ...found.flat(), ...stored === undefined ? [] : [stored]]
       )
@@ -197,7 +215,7 @@ export class Recall {
     if (process?.snapshots === undefined) return Effect.void
     const { snapshots } = process
     return process.freeze().pipe(
-      Effect.andThen(this.#gather(slot, core.nextEpoch(sworm, name))),
+      Effect.andThen(Effect.suspend(() => this.#gather(slot, core.nextEpoch(sworm, name), this.#others()))),
       Effect.map((found) => {
         const claim = core.entry(sworm, name)?.claim
         if (!isFrozen(process) || claim?.mode !== "live") return

@@ -177,7 +177,10 @@ export class Snapshots {
     }
   }
 
-  /** The state has gone to another node, which has not seen to its replicas yet: until it has, this node is one. */
+  /**
+   * The state goes to another node, which may be lost in that moment; and which, once it runs the process, has yet to see
+   * to its replicas: until then this node keeps it.
+   */
   retain(
     process: LocalProcess,
     holder: SectionId,
@@ -187,15 +190,15 @@ export class Snapshots {
   ): void {
     const { name, snapshots, sworm, type } = process
     const claim = this.#core.entry(sworm, name)?.claim
-    if (snapshots === undefined || claim === undefined) return
+    if (claim === undefined) return
     this.table.keep(keyOf(sworm, name), {
       epoch,
       seq: 0,
       holder,
-      after: afterAll(snapshots.after, [[this.#core.parts.node.section, claim.epoch]]),
+      after: afterAll(snapshots?.after ?? [], [[this.#core.parts.node.section, claim.epoch]]),
       takenMs: process.wallMs(),
       continuity: claim.continuity,
-      isComplete: snapshots.isEachCall,
+      isComplete: snapshots?.isEachCall === true,
       type: type.name,
       state: pack(state),
       calls
@@ -245,7 +248,7 @@ export class Snapshots {
   /** Others have what came after it. */
   #isSpent(kept: Snapshot, { claim, section }: Held): boolean {
     const listed = extrasOf(claim).replicas
-    if (listed === undefined) return false
+    if (listed === undefined) return claim.mode === "live" && claim.epoch >= kept.epoch
     return kept.holder === section
       ? !isNewer(kept, listed) && !listed.nodes.includes(this.#core.parts.node.section)
       : isIn(listed.after, kept.holder, kept.epoch)
