@@ -266,9 +266,12 @@ export class Caretaker {
           }
         })
       )
-    return this.#recall.mayFind(slot, spec)
-      ? Effect.flatMap(this.#recall.recall(slot, spec, epoch), start)
-      : start(undefined)
+    if (!this.#recall.mayFind(slot, spec)) return start(undefined)
+    return Effect.flatMap(
+      this.#recall.recall(slot, spec, epoch),
+      // no longer, perhaps: then it is decided anew
+      (recalled) => this.#decide(slot, isHome)?._tag === "TakeOver" ? start(recalled) : Effect.void
+    )
   }
 
   /** It has started here: it goes on from a snapshot, or from its args. */
