@@ -4,6 +4,7 @@
  * @module sworm
  */
 export * as Discovery from "./src/Discovery.ts"
+export * as Fenced from "./src/Fenced.ts"
 export * as Handoff from "./src/Handoff.ts"
 export * as Membership from "./src/Membership.ts"
 export * as Memory from "./adapters/memory/mod.ts"

@@ -302,3 +302,36 @@ export class SnapshotStoreError extends SnapshotStoreErrorBase {
     return `The snapshot store failed: ${this.detail}`
   }
 }
+
+const FencedStoreErrorBase: ErrorClass<
+  FencedStoreError,
+  "FencedStoreError",
+  { readonly detail: typeof Schema.String }
+> = Schema.TaggedError<FencedStoreError>()("FencedStoreError", { detail: Schema.String })
+
+/** A process's own storage could not be read or written. */
+export class FencedStoreError extends FencedStoreErrorBase {
+  override get message(): string {
+    return `The fenced store failed: ${this.detail}`
+  }
+}
+
+const Token: Schema.Codec<{ readonly epoch: number; readonly node: string; readonly boot: number }> = Schema.Struct({
+  epoch: Schema.Number,
+  node: Schema.String,
+  boot: Schema.Number
+})
+
+const StaleTokenBase: ErrorClass<
+  StaleToken,
+  "StaleToken",
+  { readonly name: typeof Schema.String; readonly token: typeof Token; readonly newer: typeof Token }
+> = Schema.TaggedError<StaleToken>()("StaleToken", { name: Schema.String, token: Token, newer: Token })
+
+/** A later copy of the process has written already: this one has lost its name. Let it end; nothing was written. */
+export class StaleToken extends StaleTokenBase {
+  override get message(): string {
+    const { epoch, node } = this.newer
+    return `"${this.name}" goes on at "${node}" under epoch ${epoch}: this copy, of epoch ${this.token.epoch}, may not write`
+  }
+}
