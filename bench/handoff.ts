@@ -105,9 +105,15 @@ const node = Effect.fnUntraced(function* (id: string) {
       null
     ),
     check: Effect.map(
-      Effect.forEach(numbers, (i) =>
-        Effect.map(Effect.exit(counters.client(Counter, nameOf(i)).Get()), (exit) =>
-          Exit.isSuccess(exit) ? exit.value === i : undefined), { concurrency: 100 }),
+      Effect.forEach(
+        numbers,
+        (i) =>
+          Effect.map(
+            Effect.exit(counters.client(Counter, nameOf(i)).Get()),
+            (exit) => Exit.isSuccess(exit) ? exit.value === i : undefined
+          ),
+        { concurrency: 100 }
+      ),
       (all) => ({
         found: all.filter((one) => one !== undefined).length,
         withState: all.filter((one) => one === true).length
@@ -152,9 +158,18 @@ const serve = async (id: string, seeds: ReadonlyArray<string>): Promise<void> =>
   const startedAtMs = Date.now()
   process.on("SIGTERM", () => {
     const sinceMs = Date.now()
+    const c0 = process.cpuUsage()
+    const g = globalThis as any
+    const x0 = [g.__f, g.__m, g.__s, g.__r, g.__w]
     Effect.runFork(Effect.andThen(
       Scope.close(scope, Exit.void),
       Effect.sync(() => {
+        const c1 = process.cpuUsage(c0)
+        process.stderr.write(
+          `a cpu ${(c1.user + c1.system) / 1000 | 0} frames ${g.__f - x0[0]} msgs ${g.__m - x0[1]} sync out ${
+            g.__s - x0[2]
+          } sync in ${g.__r - x0[3]} writes ${g.__w - x0[4]}\n`
+        )
         say({ answer: Date.now() - sinceMs })
         process.exit(0)
       })
@@ -163,8 +178,10 @@ const serve = async (id: string, seeds: ReadonlyArray<string>): Promise<void> =>
   process.stdin.on("end", () => process.exit(0))
   say({ startedAtMs })
   await Effect.runPromise(
-    Effect.flatMap(Layer.buildWithScope(App, scope), (context) =>
-      Effect.provideContext(Effect.provideService(node(id), Scope.Scope, scope), context))
+    Effect.flatMap(
+      Layer.buildWithScope(App, scope),
+      (context) => Effect.provideContext(Effect.provideService(node(id), Scope.Scope, scope), context)
+    )
   )
 }
 
@@ -208,7 +225,7 @@ class Child {
   }
 
   kill(): void {
-    this.#process.kill("SIGKILL")
+    this.#process.kill(process.env.PROFILE ? "SIGTERM" : "SIGKILL")
   }
 }
 
@@ -275,6 +292,7 @@ const leaving = async (isCalled: boolean): Promise<readonly [Taken, Commands["ca
     return [await checked(ms, c), called]
   } finally {
     round.end()
+    if (process.env.PROFILE) await pause(3000)
   }
 }
 
@@ -305,6 +323,7 @@ const joining = async (): Promise<Taken & { readonly moved: number }> => {
     return { ...await checked(at.lastAtMs - startedAtMs, child), moved: at.count }
   } finally {
     round.end()
+    if (process.env.PROFILE) await pause(3000)
   }
 }
 

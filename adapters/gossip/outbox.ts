@@ -1,4 +1,7 @@
-/** What nodes say to each other within a turn goes out together: one frame for many messages. */
+/**
+ * What nodes say to each other within a turn goes out together, one frame for many messages; but the first goes at once:
+ * one that is alone neither waits, nor is overtaken by what its sender does next.
+ */
 import { msgpack } from "../../src/protocol/codec.ts"
 
 /** More in one frame would keep the other side busy for too long at a stretch. */
@@ -27,15 +30,18 @@ export class Outbox {
     this.#options = options
   }
 
-  /** Sends an encoded message at the end of this turn; `onUnsent` is called then if it can't be sent. */
+  /** Sends an encoded message by the end of this turn; `onUnsent` is called if it can't be sent. */
   post(to: string, bytes: Uint8Array, onUnsent?: () => void): void {
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      queueMicrotask(() => this.#flush())
+      if (!this.sendNow(to, bytes)) onUnsent?.()
+      return
+    }
     const message = { bytes, onUnsent }
     const messages = this.#waiting.get(to)
     if (messages === undefined) this.#waiting.set(to, [message])
     else messages.push(message)
-    if (this.#scheduled) return
-    this.#scheduled = true
-    queueMicrotask(() => this.#flush())
   }
 
   /** Sends an encoded message by itself, now. */

@@ -77,9 +77,9 @@ export class OutgoingParcels {
     let receiver = this.#receivers.get(to)
     if (receiver === undefined) this.#receivers.set(to, receiver = { parcels: new Map(), tookMs: 0 })
     if (receiver.parcels.has(key)) return
-    let waiting = bytes.byteLength
+    let waiting = 0
     for (const parcel of receiver.parcels.values()) waiting += parcel.bytes.byteLength
-    if (waiting > 2 * this.#options.limitBytes && receiver.parcels.size > 0) return onRefused("TooMuch")
+    if (waiting > 2 * this.#options.limitBytes) return onRefused("TooMuch")
     const count = Math.ceil(bytes.byteLength / this.#options.chunkBytes)
     receiver.parcels.set(key, { bytes, count, deadlineMs, onRefused, underWay: new Map(), next: 0 })
     this.#pump(to, receiver)

@@ -127,7 +127,7 @@ export class CallTable {
   extract(process: string): Array<MovedCall> {
     const moved: Array<MovedCall> = []
     for (const [caller, seqs] of this.#processes.get(process) ?? []) {
-      for (const seq of seqs) {
+      for (const seq of [...seqs].sort((a, b) => a - b)) {
         const call = this.#callers.get(caller)?.calls.get(seq)
         if (call?._tag === "Answered") moved.push({ caller, seq, deadlineMs: call.deadlineMs, reply: call.reply })
       }
