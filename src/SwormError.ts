@@ -245,22 +245,79 @@ export class TransportError extends TransportErrorBase {
   }
 }
 
+/** Why a process was not moved. */
+export type HandoffFailure =
+  /** Something else is being done with it, or a message at hand takes too long: try again. */
+  | "Busy"
+  /** It does not run where it was asked of, has ended meanwhile, or was registered by hand. */
+  | "NotRunning"
+  /** There is no such other node. */
+  | "UnknownNode"
+  /** Its process type answered that it stays. */
+  | "Ignored"
+  /** Its state does not encode, or does not decode on the other node: nothing but other code helps. */
+  | "Encoding"
+  /** Its state is larger than `maxStateBytes`, here or on the other node. */
+  | "StateTooLarge"
+  /** The other node would not take it: it leaves, is full, its `init` failed, or it knows better. */
+  | "Refused"
+  /** No answer from the other node in time. */
+  | "Unreachable"
+  /** `beginHandoff` died. */
+  | "Died"
+
+const handoffFailures = [
+  "Busy",
+  "NotRunning",
+  "UnknownNode",
+  "Ignored",
+  "Encoding",
+  "StateTooLarge",
+  "Refused",
+  "Unreachable",
+  "Died"
+] as const
+
+export const HandoffFailure: Schema.Literals<
+  readonly [
+    "Busy",
+    "NotRunning",
+    "UnknownNode",
+    "Ignored",
+    "Encoding",
+    "StateTooLarge",
+    "Refused",
+    "Unreachable",
+    "Died"
+  ]
+> = Schema.Literals(handoffFailures)
+
 const HandoffErrorBase: ErrorClass<
   HandoffError,
   "HandoffError",
-  { readonly name: typeof Schema.String; readonly node: typeof Schema.String; readonly detail: typeof Schema.String }
+  {
+    readonly name: typeof Schema.String
+    readonly node: typeof Schema.String
+    readonly reason: typeof HandoffFailure
+    readonly detail: typeof Schema.String
+  }
 > = Schema.TaggedError<HandoffError>()("HandoffError", {
   name: Schema.String,
   node: Schema.String,
+  reason: HandoffFailure,
   detail: Schema.String
 })
 
 /** A process was not moved; it goes on where it was, with its state. */
 export class HandoffError extends HandoffErrorBase {
   override get message(): string {
-    return `"${this.name}" was not moved to "${this.node}": ${this.detail}`
+    return `"${this.name}" was not moved to "${this.node}" (${this.reason}): ${this.detail}`
   }
 }
+
+/** The reason that another node gave; what this node doesn't know of is a refusal. */
+export const asHandoffFailure = (reason: unknown): HandoffFailure =>
+  handoffFailures.find((known) => known === reason) ?? "Refused"
 
 /** What `register` can fail with. */
 export type RegisterError = NameTaken | StartFailed | TooManyProcesses | InvalidInput | Unregistered | Unavailable

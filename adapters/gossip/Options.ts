@@ -14,6 +14,12 @@ export interface GossipOptions {
   readonly handoffTimeout?: Duration.Input | undefined
   /** Moves under way at a time, from this node. Raising it moves faster and holds up more callers. Default 64. */
   readonly concurrentMoves?: number | undefined
+  /**
+   * The largest state that moves or settles, encoded, in bytes. A larger one fails its move with `HandoffError`, and the
+   * process goes on where it is. What doesn't fit a frame goes in chunks. Raising it takes memory: a node keeps up to
+   * twice as much of each peer in parts. Should be equal on all nodes. Default 16 MiB.
+   */
+  readonly maxStateBytes?: number | undefined
   /** Copies are compared with one random peer this often. Default 1 second. */
   readonly syncInterval?: Duration.Input | undefined
   /** Seeds and the recently dead are dialled again this often, so that a healed network merges. Default 10 seconds. */
@@ -22,7 +28,7 @@ export interface GossipOptions {
   readonly formDelay?: Duration.Input | undefined
   /**
    * Of two copies, after a split, the one that ends hands its state to the other. When that can't be done for so long (no
-   * way there, a state larger than a frame) it ends without, and an event says so. Default 60 seconds.
+   * way there, a state larger than `maxStateBytes`) it ends without, and an event says so. Default 60 seconds.
    */
   readonly settleTimeout?: Duration.Input | undefined
   /** How long the dead are remembered. Default 24 hours. Should be equal on all nodes. */
@@ -59,6 +65,7 @@ export interface ResolvedGossipOptions {
   readonly shutdownTimeoutMs: number
   readonly handoffTimeoutMs: number
   readonly concurrentMoves: number
+  readonly maxStateBytes: number
   readonly syncIntervalMs: number
   readonly redialIntervalMs: number
   readonly formDelayMs: number
@@ -104,6 +111,7 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   shutdownTimeoutMs: millis(options.shutdownTimeout, "10 seconds"),
   handoffTimeoutMs: millis(options.handoffTimeout, "10 seconds"),
   concurrentMoves: options.concurrentMoves ?? 64,
+  maxStateBytes: options.maxStateBytes ?? 16 * 1024 * 1024,
   syncIntervalMs: millis(options.syncInterval, "1 second"),
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),

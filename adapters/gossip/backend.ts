@@ -115,7 +115,11 @@ export const makeBackend = Effect.fnUntraced(function* (
   const estates = new Estates(replication, nowMs, after)
   estates.onSettled = lookAtAll
   replication.onNews = () => estates.look()
-  const requests = yield* Requesting.make(transport, () => replication.flush())
+  const requests = yield* Requesting.make(
+    transport,
+    { frameBytes: options.deltaBytes, partsBytes: 2 * options.maxStateBytes },
+    () => replication.flush()
+  )
   const damping = new Damping(() => members, nowMs, inScope)
   let deaths = 0
   const members = yield* MembershipDriving.make(node, transport, yield* Discovery, options, {

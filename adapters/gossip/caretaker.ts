@@ -192,7 +192,9 @@ export class Caretaker {
 
   #erase(slot: Slot, { by }: Decision & { readonly _tag: "Erase" }): void {
     const { name, sworm } = slot
-    const { replication } = this.#core.parts
+    const { members, replication } = this.#core.parts
+    // whoever leaves takes its whole section along
+    if (members.self().status === "leaving") return
     const key = keyOf(sworm, name)
     const version = replication.replica.versionOf(by.section, nameKey(sworm, name))
     if (!replication.seenByAll(by.section, version)) return void this.#toErase.set(key, slot)

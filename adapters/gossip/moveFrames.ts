@@ -1,10 +1,19 @@
 /** What goes along with a process from node to node, besides its state: waiting messages, and answers given. */
 import type { MovedCall } from "../../src/protocol/calls.ts"
+import { msgpack } from "../../src/protocol/codec.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import { type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type Core, keyOf } from "./core.ts"
+
+/** How many bytes a value takes, if those are more than `max`. */
+export const bytesAbove = (encoded: unknown, max: number): number | undefined => {
+  // text may take three times its length: only what may be too large is measured
+  if (4 * weigh(encoded) <= max) return undefined
+  const { byteLength } = msgpack.encode(encoded)
+  return byteLength > max ? byteLength : undefined
+}
 
 /** Waiting messages in parts that fit a frame each; at least one part, so that there is a commit. */
 export const inParts = (

@@ -7,19 +7,35 @@ import { Effect, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
 import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
+import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { HandoffError, type ProcessRef } from "../../src/SwormError.ts"
+import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { publish } from "./events.ts"
 import { sectionOf } from "./membership.ts"
-import { absorb, decodeForwarded, encodeForwarded, inParts, isFrozen, movedCalls } from "./moveFrames.ts"
-import { Method } from "./requests.ts"
+import { absorb, bytesAbove, decodeForwarded, encodeForwarded, inParts, isFrozen, movedCalls } from "./moveFrames.ts"
+import { Method, type NoAnswer, type NoAnswerReason } from "./requests.ts"
 import type { Snapshots } from "./snapshots.ts"
 
 const RETRY_MS = 200
+
+const failures: Readonly<Record<NoAnswerReason, HandoffFailure>> = {
+  Unreachable: "Unreachable",
+  TooLarge: "StateTooLarge",
+  TooMuch: "Busy",
+  Encoding: "Encoding",
+  Died: "Refused"
+}
+
+/** What the target of an offer answers: the version and the epoch of its prepared claim, or why there is none. */
+type Prepared =
+  | readonly [ok: true, version: number, epoch: number]
+  | readonly [ok: false, detail: string, reason: HandoffFailure]
+
+const refused = (reason: HandoffFailure, detail: string): Prepared => [false, detail, reason]
 
 interface Packed {
   readonly withState: boolean
@@ -43,11 +59,25 @@ export class Mover {
   move(process: LocalProcess, target: string): Effect.Effect<ProcessRef, HandoffError> {
     const { name, sworm } = process
     const moved = this.#core.exclusively(sworm, name, this.#move(process, target))
-    return moved ?? Effect.fail(this.#failed(process, target, "another change of it is under way"))
+    return moved ?? Effect.fail(this.#failed(process, target, "Busy", "another change of it is under way"))
   }
 
-  #failed({ name }: { readonly name: string }, node: string, detail: string): HandoffError {
-    return new HandoffError({ name, node, detail })
+  /** Does its state take more than its share of what may be under way at a time? A guess: it is not encoded for that. */
+  isLarge({ state, type }: LocalProcess): boolean {
+    return type.hasState && weigh(Ref.getUnsafe(state)) > this.#core.parts.options.deltaBytes
+  }
+
+  #failed(
+    { name }: { readonly name: string },
+    node: string,
+    reason: HandoffFailure,
+    detail: string
+  ): HandoffError {
+    return new HandoffError({ name, node, reason, detail })
+  }
+
+  #unanswered(process: LocalProcess, { detail, node, reason }: NoAnswer): HandoffError {
+    return this.#failed(process, node, failures[reason], detail)
   }
 
   readonly #move = Effect.fnUntraced({ self: this }, function* (
@@ -59,28 +89,29 @@ export class Mover {
     const { dispatch, members, node, nowMs, options, requests } = core.parts
     const { name, sworm } = process
     const member = members.member(target)
+    const ended = (): HandoffError => this.#failed(process, target, "NotRunning", "it was ended meanwhile")
     if (
       core.entry(sworm, name)?.claim?.mode !== "live" || (process.status !== "running" && process.status !== "passive")
     ) {
-      return yield* Effect.fail(this.#failed(process, target, "it is not running here"))
+      return yield* Effect.fail(this.#failed(process, target, "NotRunning", "it is not running here"))
     }
     if (member === undefined || target === node.id) {
-      return yield* Effect.fail(this.#failed(process, target, "there is no such other node"))
+      return yield* Effect.fail(this.#failed(process, target, "UnknownNode", "there is no such other node"))
     }
     const packed = yield* this.#pack(process, target)
     // read now: the message at hand may have changed it until it was answered
     const claim = core.entry(sworm, name)?.claim
-    if (claim?.mode !== "live") return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
+    if (claim?.mode !== "live") return yield* Effect.fail(ended())
     const epoch = core.nextEpoch(sworm, name)
     const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
     const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls]
     const section = sectionOf(member)
     const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
+      Effect.mapError((error) => this.#unanswered(process, error)),
       Effect.flatMap((reply) => this.#preparedAt(process, target, section, reply)),
-      Effect.mapError((error) => this.#failed(process, target, error.detail)),
       Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
     )
-    if (!isFrozen(process)) return yield* Effect.fail(this.#failed(process, target, "it was ended meanwhile"))
+    if (!isFrozen(process)) return yield* Effect.fail(ended())
     if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state, calls)
     // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
     yield* Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch))
@@ -92,37 +123,51 @@ export class Mover {
   /** Freezes the process and encodes what it takes along; on failure it serves again. */
   #pack(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
     const { handoffTimeoutMs } = this.#core.parts.options
-    return process.freeze().pipe(
-      Effect.andThen(
-        Effect.suspend((): Effect.Effect<HandoffAnswer<unknown>, HandoffError> =>
-          !isFrozen(process)
-            ? Effect.fail(this.#failed(process, target, "it crashed with the message at hand"))
-            : process.isEnding
-            ? Effect.fail(this.#failed(process, target, "it ends"))
-            : this.#ask(process)
-        )
-      ),
-      Effect.flatMap((answer): Effect.Effect<Packed, HandoffError> => {
-        if (answer._tag === "Ignore") {
-          this.#core.staying.add(process)
-          return Effect.fail(this.#failed(process, target, "its process type answered ignore"))
-        }
-        if (answer._tag === "Restart") return Effect.succeed({ withState: false, state: undefined })
-        const encoded = process.type.state.encode(answer.state)
-        return encoded._tag === "Success"
-          ? Effect.succeed({ withState: true, state: encoded.value })
-          : Effect.fail(this.#failed(process, target, `its state does not encode: ${describe(encoded)}`))
-      }),
-      Effect.timeoutOrElse({
-        duration: handoffTimeoutMs,
-        orElse: () => Effect.fail(this.#failed(process, target, "the message at hand took too long"))
-      }),
+    // mostly no message is at hand, and its type has nothing to say: that needs no timer
+    const isAtOnce = process.freezesAtOnce && process.type.implementation?.beginHandoff === undefined
+    const packing = Effect.andThen(
+      process.freeze(),
+      Effect.suspend((): Effect.Effect<Packed, HandoffError> => {
+        const gone = !isFrozen(process) ? "it crashed with the message at hand" : process.isEnding ? "it ends" : ""
+        if (gone !== "") return Effect.fail(this.#failed(process, target, "NotRunning", gone))
+        return Effect.flatMap(this.#ask(process), (answer) => this.#encode(process, target, answer))
+      })
+    )
+    const inTime = isAtOnce ? packing : Effect.timeoutOrElse(packing, {
+      duration: handoffTimeoutMs,
+      orElse: () => Effect.fail(this.#failed(process, target, "Busy", "the message at hand took too long"))
+    })
+    return inTime.pipe(
       // its process type's own code may die: that is no reason to lose the process
       Effect.catchDefect((defect) =>
-        Effect.fail(this.#failed(process, target, `beginHandoff died: ${String(defect)}`))
+        Effect.fail(this.#failed(process, target, "Died", `beginHandoff died: ${String(defect)}`))
       ),
       Effect.onError(() => Effect.sync(() => process.status === "frozen" && process.serve(process.epoch)))
     )
+  }
+
+  #encode(
+    process: LocalProcess,
+    target: string,
+    answer: HandoffAnswer<unknown>
+  ): Effect.Effect<Packed, HandoffError> {
+    const { maxStateBytes } = this.#core.parts.options
+    if (answer._tag === "Ignore") {
+      this.#core.staying.add(process)
+      return Effect.fail(this.#failed(process, target, "Ignored", "its process type answered ignore"))
+    }
+    if (answer._tag === "Restart") return Effect.succeed({ withState: false, state: undefined })
+    const encoded = process.type.state.encode(answer.state)
+    if (encoded._tag === "Failure") {
+      const detail = `its state does not encode: ${describe(encoded)}`
+      return Effect.fail(this.#failed(process, target, "Encoding", detail))
+    }
+    const bytes = bytesAbove(encoded.value, maxStateBytes)
+    if (bytes !== undefined) {
+      const detail = `its state takes ${bytes} bytes, maxStateBytes is ${maxStateBytes}`
+      return Effect.fail(this.#failed(process, target, "StateTooLarge", detail))
+    }
+    return Effect.succeed({ withState: true, state: encoded.value })
   }
 
   #ask(process: LocalProcess): Effect.Effect<HandoffAnswer<unknown>> {
@@ -140,11 +185,11 @@ export class Mover {
     section: SectionId,
     reply: unknown
   ): Effect.Effect<number, HandoffError> {
-    const [ok, second, epoch] = asArray(reply)
-    if (!asFlag(ok)) return Effect.fail(this.#failed(process, target, asText(second)))
+    const [ok, second, third] = asArray(reply, 3)
+    if (!asFlag(ok)) return Effect.fail(this.#failed(process, target, asHandoffFailure(third), asText(second)))
     return this.#core.parts.replication.have(section, asCount(second), `move "${process.name}"`).pipe(
-      Effect.mapError((error) => this.#failed(process, target, error.detail)),
-      Effect.as(asCount(epoch))
+      Effect.mapError((error) => this.#failed(process, target, "Unreachable", error.detail)),
+      Effect.as(asCount(third))
     )
   }
 
@@ -184,8 +229,8 @@ export class Mover {
           }, { discard: true })
           // a target that is gone needs no commit; one that is late goes live when it sees the released claim
           const again = (): boolean => !members.isGone(section) && nowMs() < deadline
-          const retried = Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
-          return Effect.ignore(retried)
+          const retry = Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
+          return Effect.ignore(Effect.catch(commit, (error) => again() ? retry : Effect.fail(error)))
         }))
       )
     })
@@ -202,7 +247,7 @@ export class Mover {
     const source: SectionId = `${from.boot}/${from.id}`
     const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state)
     const prepared = this.#core.exclusively(sworm, name, prepare)
-    if (prepared === undefined) return [false, "another change of it is under way there"]
+    if (prepared === undefined) return refused("Busy", "another change of it is under way there")
     const answer = yield* prepared
     if (answer[0] === true) {
       absorb(this.#core, sworm, name, calls)
@@ -218,39 +263,38 @@ export class Mover {
     offered: Claim,
     withState: boolean,
     state: unknown
-  ): Effect.Effect<readonly [ok: boolean, detail: unknown, epoch?: number]> {
+  ): Effect.Effect<Prepared> {
     return Effect.suspend(() => {
       const core = this.#core
       const { directory, members, processes, stamps, wallMs } = core.parts
       const spec = offered.spec
       const view = directory.view(sworm, name)
-      if (members.self().status !== "alive") return Effect.succeed([false, "that node is leaving"] as const)
-      if (spec === undefined) return Effect.succeed([false, "it was registered by hand"] as const)
+      if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
+      if (spec === undefined) return Effect.succeed(refused("NotRunning", "it was registered by hand"))
       const mine = core.entry(sworm, name)?.claim
       const heir = view.claims.find(({ section }) => section === mine?.successor)
       if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
-        return Effect.succeed(
-          [false, "that node has just let go of it, and whoever follows does not serve yet"] as const
-        )
+        const detail = "that node has just let go of it, and whoever follows does not serve yet"
+        return Effect.succeed(refused("Busy", detail))
       }
       if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
-        return Effect.succeed([false, "that node knows a newer claim of the name"] as const)
+        return Effect.succeed(refused("Refused", "that node knows a newer claim of the name"))
       }
       const decoded = withState ? processes.hosted(sworm)?.types.get(spec.type)?.state.decode(state) : undefined
       if (decoded?._tag === "Failure") {
-        return Effect.succeed([false, `its state does not decode there: ${describe(decoded)}`] as const)
+        return Effect.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
       }
       const handoff = decoded === undefined ? undefined : { state: decoded.value }
       return core.startProcess(sworm, name, spec, epoch, handoff).pipe(
         Effect.match({
-          onFailure: (error) => [false, error.message] as const,
-          onSuccess: (process) => {
+          onFailure: (error) => refused("Refused", error.message),
+          onSuccess: (process): Prepared => {
             process.status = "prepared"
             process.preparedFrom = source
             process.snapshots?.follow(source, offered)
             const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
-            return [true, version, epoch] as const
+            return [true, version, epoch]
           }
         })
       )

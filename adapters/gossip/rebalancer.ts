@@ -3,6 +3,7 @@ import { Effect, Latch } from "effect"
 import type { Candidate } from "../../src/Placement.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { debug, warn } from "../../src/runtime/log.ts"
+import type { HandoffFailure } from "../../src/SwormError.ts"
 import type { Core } from "./core.ts"
 import type { Mover } from "./mover.ts"
 
@@ -11,6 +12,12 @@ const SETTLE_MS = 50
 /** A round that could not move everything is repeated after this long, twice as long each time; a change begins anew. */
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
+/** Moves under way at a time from a node that gives everything away: more would only keep callers waiting for longer. */
+const LEAVING_MOVES = 1024
+/** Of large states at a time: each is in memory once more while it moves. */
+const LARGE_MOVES = 4
+/** What fails so fails again: a node that leaves doesn't wait for it. */
+const neverMoves: ReadonlyArray<HandoffFailure> = ["Encoding", "StateTooLarge"]
 
 export interface Rebalancer {
   /** Placement may want something elsewhere now. */
@@ -45,20 +52,29 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   const isFull = ({ sworm, type }: LocalProcess, to: string): boolean =>
     core.candidates(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
 
-  const moveAll = (moving: ReadonlyArray<LocalProcess>, isExcess = false): Effect.Effect<number> => {
+  const moveAll = (
+    moving: ReadonlyArray<LocalProcess>,
+    isExcess = false,
+    concurrency = options.concurrentMoves,
+    hopeless?: Set<LocalProcess>
+  ): Effect.Effect<number> => {
     let moved = 0
-    return Effect.forEach(
-      moving,
-      (process) =>
-        Effect.suspend(() => {
-          const to = target(process, isExcess)
-          return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
-            onFailure: (error) => debug(error.message),
-            onSuccess: () => Effect.sync(() => void moved++)
-          })
-        }),
-      { concurrency: options.concurrentMoves, discard: true }
-    ).pipe(Effect.map(() => moved))
+    const move = (process: LocalProcess): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const to = target(process, isExcess)
+        return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
+          onFailure: (error) => {
+            if (neverMoves.includes(error.reason)) hopeless?.add(process)
+            return debug(error.message)
+          },
+          onSuccess: () => Effect.sync(() => void moved++)
+        })
+      })
+    const isLarge = new Set(moving.filter((process) => mover.isLarge(process)))
+    return Effect.all([
+      Effect.forEach(moving.filter((process) => !isLarge.has(process)), move, { concurrency, discard: true }),
+      Effect.forEach(isLarge, move, { concurrency: Math.min(LARGE_MOVES, concurrency), discard: true })
+    ], { concurrency: "unbounded", discard: true }).pipe(Effect.map(() => moved))
   }
 
   const mayMove = (process: LocalProcess): boolean =>
@@ -117,12 +133,13 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
 
   const giveAway: Rebalancer["giveAway"] = (sworm) => {
     let total = 0
+    const hopeless = new Set<LocalProcess>()
     const rest = (): Array<LocalProcess> => [...(sworm === undefined ? processes.all() : processes.of(sworm))]
     const movable = (): Array<LocalProcess> =>
-      rest().filter((process) => !core.staying.has(process) && target(process) !== undefined)
+      rest().filter((process) => !core.staying.has(process) && !hopeless.has(process) && target(process) !== undefined)
     const rounds = Effect.gen(function* () {
       for (let moving = movable(); moving.length > 0; moving = movable()) {
-        const moved = yield* moveAll(moving)
+        const moved = yield* moveAll(moving, false, Math.max(LEAVING_MOVES, options.concurrentMoves), hopeless)
         total += moved
         if (moved === 0) yield* Effect.sleep(SETTLE_MS)
       }

@@ -373,8 +373,10 @@ export class Replication {
       if (!this.replica.apply(delta)) gap = true
       else if (nodeOf(delta.section) === from.id) own = this.replica.version(delta.section)
     }
-    if (own !== undefined) this.#send(from.id, { _tag: "Stored", version: own })
-    if (gap || !message.complete) this.#send(from.id, this.#digest(!this.synced))
+    const isCut = gap || !message.complete
+    // a digest says so too: said twice, what follows would be sent twice
+    if (own !== undefined && !isCut) this.#send(from.id, { _tag: "Stored", version: own })
+    if (isCut) this.#send(from.id, this.#digest(!this.synced))
     else if (!this.synced && this.#view.isSyncedPeer(from.id)) this.#send(from.id, this.#digest(true))
   }
 

@@ -8,7 +8,7 @@ import type { Node } from "../../src/Node.ts"
 import { asArray, asCount, asText, swormKey } from "../../src/protocol/wire.ts"
 import { Registry } from "../../src/Registry.ts"
 import { Supervisor } from "../../src/Supervisor.ts"
-import { HandoffError, NotRegistered, type ProcessRef, Unavailable } from "../../src/SwormError.ts"
+import { asHandoffFailure, HandoffError, NotRegistered, type ProcessRef, Unavailable } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { type Backend, makeBackend } from "./backend.ts"
 import { type MembershipDriver, publicMember } from "./membership.ts"
@@ -71,7 +71,8 @@ const handoffOf = (backend: Backend): Handoff => {
   requests.answer(Method.move, (_, body) => {
     const [sworm, name, target] = asArray(body, 3)
     return Effect.match(moveHere(backend, asText(sworm), asText(name), asText(target)), {
-      onFailure: (error) => [false, error._tag === "HandoffError" ? error.detail : error.message],
+      onFailure: (error) =>
+        error._tag === "HandoffError" ? [false, error.detail, error.reason] : [false, error.message, "NotRunning"],
       onSuccess: (ref) => [true, ref.epoch]
     })
   })
@@ -111,7 +112,10 @@ const move = Effect.fnUntraced(function* (
   const reply = yield* requests.ask(ref.node, Method.move, [sworm, name, target], 2 * options.handoffTimeoutMs).pipe(
     Effect.mapError((error) => new Unavailable({ operation: `move "${name}"`, detail: error.detail }))
   )
-  const [ok, value] = asArray(reply, 2)
-  if (ok !== true) return yield* Effect.fail(new HandoffError({ name, node: target, detail: asText(value) }))
+  const [ok, value, reason] = asArray(reply)
+  if (ok !== true) {
+    const why = { reason: asHandoffFailure(reason), detail: asText(value) }
+    return yield* Effect.fail(new HandoffError({ name, node: target, ...why }))
+  }
   return { sworm, name, node: target, epoch: asCount(value) }
 })

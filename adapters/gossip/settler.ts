@@ -11,7 +11,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { mergeStates } from "./merging.ts"
-import { absorb, isFrozen, movedCalls } from "./moveFrames.ts"
+import { absorb, bytesAbove, isFrozen, movedCalls } from "./moveFrames.ts"
 import { Method, type NoAnswer } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 
@@ -93,6 +93,11 @@ export class Settler {
         if (process !== undefined && !isFrozen(process)) return Effect.succeed([false, 0])
         const state = process?.type.hasState === true ? Ref.getUnsafe(process.state) : undefined
         const encoded = process?.type.state.encode(state)
+        if (
+          !isGivenUp && encoded?._tag === "Success" && bytesAbove(encoded.value, options.maxStateBytes) !== undefined
+        ) {
+          return Effect.succeed([false, 0])
+        }
         const packed = !isGivenUp && encoded?._tag === "Success" && process?.type.hasState === true
           ? [true, encoded.value]
           : [false, null]

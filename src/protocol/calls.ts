@@ -40,11 +40,38 @@ export interface MovedCall {
 
 export class CallTable {
   readonly #callers = new Map<SectionId, CallerRecord>()
+  /** The calls of each process, by caller: what it takes along is found without a look at all others. */
+  readonly #processes = new Map<string, Map<SectionId, Set<number>>>()
 
   #caller(id: SectionId): CallerRecord {
     let caller = this.#callers.get(id)
     if (caller === undefined) this.#callers.set(id, caller = { calls: new Map(), floor: 0, emptySinceMs: undefined })
     return caller
+  }
+
+  /** What is asked of no process in particular never moves. */
+  #index(process: string, caller: SectionId, seq: number): void {
+    if (process === "") return
+    let callers = this.#processes.get(process)
+    if (callers === undefined) this.#processes.set(process, callers = new Map())
+    const seqs = callers.get(caller)
+    if (seqs === undefined) callers.set(caller, new Set([seq]))
+    else seqs.add(seq)
+  }
+
+  #drop(record: CallerRecord, caller: SectionId, seq: number): void {
+    const process = record.calls.get(seq)?.process
+    record.calls.delete(seq)
+    const callers = process === undefined ? undefined : this.#processes.get(process)
+    const seqs = callers?.get(caller)
+    if (seqs?.delete(seq) !== true || seqs.size > 0) return
+    callers!.delete(caller)
+    if (callers!.size === 0) this.#processes.delete(process!)
+  }
+
+  /** What is known of a call, without one. */
+  find(caller: SectionId, seq: number): CallRecord | undefined {
+    return this.#callers.get(caller)?.calls.get(seq)
   }
 
   /** A call arrives: the record of the same call if it is known, else it is noted as running and is to be executed. */
@@ -56,6 +83,7 @@ export class CallTable {
     if (seq < floor) return { _tag: "Settled" }
     record.emptySinceMs = undefined
     calls.set(seq, { _tag: "Running", process, deadlineMs })
+    this.#index(process, caller, seq)
     return undefined
   }
 
@@ -69,7 +97,8 @@ export class CallTable {
 
   /** The call was not executed here and never will be: as if it had not come. */
   forget(caller: SectionId, seq: number): void {
-    this.#callers.get(caller)?.calls.delete(seq)
+    const record = this.#callers.get(caller)
+    if (record !== undefined) this.#drop(record, caller, seq)
   }
 
   /** The caller has its answers to all calls below `floor`. Numbers rise, so old ones stand first in the map. */
@@ -81,14 +110,14 @@ export class CallTable {
     }
     for (const [seq, call] of record.calls) {
       if (seq >= floor) break
-      if (call._tag === "Answered") record.calls.delete(seq)
+      if (call._tag === "Answered") this.#drop(record, caller, seq)
     }
   }
 
   /** Drops answers that no copy of their call can ask for any more, and callers not heard of for a while. */
   expire(nowMs: number): void {
     for (const [id, caller] of this.#callers) {
-      for (const [seq, call] of caller.calls) if (call.deadlineMs + LATE_MS < nowMs) caller.calls.delete(seq)
+      for (const [seq, call] of caller.calls) if (call.deadlineMs + LATE_MS < nowMs) this.#drop(caller, id, seq)
       if (caller.calls.size > 0) caller.emptySinceMs = undefined
       else if (nowMs - (caller.emptySinceMs ??= nowMs) > FORGET_CALLER_MS) this.#callers.delete(id)
     }
@@ -97,11 +126,10 @@ export class CallTable {
   /** The answers that a process takes along when it moves. */
   extract(process: string): Array<MovedCall> {
     const moved: Array<MovedCall> = []
-    for (const [caller, { calls }] of this.#callers) {
-      for (const [seq, call] of calls) {
-        if (call._tag === "Answered" && call.process === process) {
-          moved.push({ caller, seq, deadlineMs: call.deadlineMs, reply: call.reply })
-        }
+    for (const [caller, seqs] of this.#processes.get(process) ?? []) {
+      for (const seq of [...seqs].sort((a, b) => a - b)) {
+        const call = this.#callers.get(caller)?.calls.get(seq)
+        if (call?._tag === "Answered") moved.push({ caller, seq, deadlineMs: call.deadlineMs, reply: call.reply })
       }
     }
     return moved
@@ -112,7 +140,9 @@ export class CallTable {
     for (const { caller: id, deadlineMs, reply, seq } of moved) {
       const caller = this.#caller(id)
       if (seq < caller.floor) continue
+      this.#drop(caller, id, seq)
       caller.calls.set(seq, { _tag: "Answered", process, deadlineMs, reply })
+      this.#index(process, id, seq)
       touched.add(caller)
     }
     for (const { calls } of touched) {

@@ -20,6 +20,8 @@ export const asText = (u: unknown): string => typeof u === "string" ? u : fail("
 export const asCount = (u: unknown): number =>
   Number.isSafeInteger(u) && (u as number) >= 0 ? u as number : fail("a count")
 
+export const asBytes = (u: unknown): Uint8Array => u instanceof Uint8Array ? u : fail("bytes")
+
 export const asTexts = (u: unknown): ReadonlyArray<string> => asArray(u).map(asText)
 
 export const asFlag = (u: unknown): boolean => u === true || u === false ? u : fail("a boolean")

@@ -8,7 +8,7 @@ import type { Delta } from "./replica.ts"
 import type { Status, SwimMessage, Update } from "./swim.ts"
 
 export * from "./entries.ts"
-export { asArray, asCount, asFlag, asMillis, asText, asTexts, BadFrame, optional } from "./reading.ts"
+export { asArray, asBytes, asCount, asFlag, asMillis, asText, asTexts, BadFrame, optional } from "./reading.ts"
 
 /** Version of everything in this file, exchanged in the handshake. */
 export const PROTOCOL_VERSION = 1

@@ -10,7 +10,15 @@ import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
-import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
+import {
+  describe,
+  type ErasedImplementation,
+  type Hosted,
+  type HostedType,
+  type Message,
+  optionsFor,
+  type ResolvedOptions
+} from "./Hosted.ts"
 import { type BeforeAnswer, callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
 import { ProcessSnapshots, type Taken } from "./Snapshots.ts"
 import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
@@ -172,30 +180,38 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     }
     const args = this.type.args.decode(this.spec.args)
     if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
-    const { epoch, name, sworm, timers } = this
-    const snapshotAge = handoff?.ageMs === undefined ? undefined : Duration.millis(handoff.ageMs)
-    const context = { args: args.value, sworm, name, epoch, handoff: handoff?.state, snapshotAge, timers }
-    const init = Effect.suspend(() => implementation.init(context))
+    return Effect.flatMap(this.#init(implementation.init, args.value, handoff), (exit) => {
+      if (exit._tag === "Failure") {
+        return Effect.andThen(this.#closeScope(exit), Effect.fail(this.#startFailed(describe(exit))))
+      }
+      this.#state = Ref.makeUnsafe(handoff === undefined ? exit.value : handoff.state)
+      return Effect.void
+    })
+  }
+
+  #init(
+    init: ErasedImplementation["init"],
+    args: unknown,
+    handoff: Brought | undefined
+  ): Effect.Effect<Exit.Exit<unknown, unknown>> {
     return Effect.suspend(() => {
+      const { epoch, name, sworm, timers } = this
       this.#scope = Scope.makeUnsafe()
       this.context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
-      return Effect.provideContext(init, this.context)
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: this.options.startTimeoutMs,
-        orElse: () => Effect.fail(`init took longer than ${this.options.startTimeoutMs} ms`)
-      }),
-      // also when whoever waits for it is interrupted: what init has acquired so far is released
-      Effect.onInterrupt(() => this.#closeScope(Exit.void)),
-      Effect.exit,
-      Effect.flatMap((exit) => {
-        if (exit._tag === "Failure") {
-          return Effect.andThen(this.#closeScope(exit), Effect.fail(this.#startFailed(describe(exit))))
-        }
-        this.#state = Ref.makeUnsafe(handoff === undefined ? exit.value : handoff.state)
-        return Effect.void
-      })
-    )
+      const snapshotAge = handoff?.ageMs === undefined ? undefined : Duration.millis(handoff.ageMs)
+      const started = init({ args, sworm, name, epoch, handoff: handoff?.state, snapshotAge, timers })
+      // what it answers at once needs no fiber and no timer
+      if (Exit.isExit(started)) return Effect.succeed(started)
+      return Effect.provideContext(started, this.context).pipe(
+        Effect.timeoutOrElse({
+          duration: this.options.startTimeoutMs,
+          orElse: () => Effect.fail(`init took longer than ${this.options.startTimeoutMs} ms`)
+        }),
+        // also when whoever waits for it is interrupted: what init has acquired so far is released
+        Effect.onInterrupt(() => this.#closeScope(Exit.void)),
+        Effect.exit
+      )
+    }).pipe(Effect.catchDefect((defect) => Effect.succeed(Exit.die(defect))))
   }
 
   #closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
@@ -470,8 +486,13 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         this.status = "frozen"
         this.#owner.serves(this, false)
       }
-      return Effect.andThen(this.idle(), this.#stopRun())
+      return this.freezesAtOnce ? Effect.void : Effect.andThen(this.idle(), this.#stopRun())
     })
+  }
+
+  /** Handles nothing just now, and no code of its own runs beside its handlers. */
+  get freezesAtOnce(): boolean {
+    return this.isFree && this.#run === undefined
   }
 
   /**
@@ -513,6 +534,10 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         return this.#closing === undefined ? Effect.void : closedInTime(this.#closing, waitMs)
       }
       const stop = shutdownTimeoutMs === 0 ? undefined : this.type.implementation?.stop
+      if (stop === undefined && this.#run === undefined && scope.state._tag === "Empty") {
+        Scope.closeUnsafe(scope, Exit.void)
+        return Effect.void
+      }
       const hook = stop === undefined
         ? Effect.void
         : Effect.provideContext(Effect.suspend(() => stop(reason, this)), context)

@@ -23,7 +23,9 @@ export const closeInTime = (
 }
 
 export const closedInTime = (closed: Deferred.Deferred<void>, timeoutMs: number): Effect.Effect<void> =>
-  timeoutMs === Infinity
+  Deferred.isDoneUnsafe(closed)
+    ? Effect.void
+    : timeoutMs === Infinity
     ? Deferred.await(closed)
     : Effect.timeoutOrElse(Deferred.await(closed), { duration: timeoutMs, orElse: () => Effect.void })
 

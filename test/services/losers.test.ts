@@ -32,7 +32,10 @@ const layer = Layer.provide(
 
 /** Two sides that each have the name, with a state of its own. */
 const twice = async (seed: number) => {
-  const town = new Town({ service: Blobs, layer }, { seed, settings: { settleTimeout: "3 seconds" } })
+  const town = new Town({ service: Blobs, layer }, {
+    seed,
+    settings: { settleTimeout: "3 seconds", maxStateBytes: 1024 * 1024 }
+  })
   await town.form("a", "b", "c")
   town.world.network.partition(["a"], ["b", "c"])
   await town.until("they are apart", () => town.status("a", "b") === "dead" && town.status("b", "a") === "dead")
@@ -71,7 +74,7 @@ describe("[H18] the copy that ends", () => {
     TIMEOUT_MS
   )
 
-  it("ends without it after settleTimeout, and an event says so: it is larger than a frame", async () => {
+  it("ends without it after settleTimeout, and an event says so: it is larger than maxStateBytes", async () => {
     const { lost, town } = await twice(4)
     for (const id of ["a", "b"]) {
       await town.get(id, (blobs) => blobs.client(Blob, "one").Grow({ bytes: 2 * 1024 * 1024 }))

@@ -6,11 +6,13 @@ import * as Gossip from "@sworm/sworm/gossip"
 import { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import type { App, ThingsClient } from "./support.ts"
 
+export type Settings = Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
+
 export interface TownOptions {
   /** Default 1. */
   readonly seed?: number
-  /** What the nodes are told besides who they are. */
-  readonly settings?: Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
+  /** What the nodes are told besides who they are: all the same, or each its own. */
+  readonly settings?: Settings | ((id: string) => Settings)
   /** Where a node looks for others. Default: at every node that was ever named in this town. */
   readonly discovery?: (id: string) => Discovery.Discovery
   readonly weather?: VirtualNetwork.Weather
@@ -32,14 +34,19 @@ export class Town<Self, Client = ThingsClient> {
     this.#appOf = typeof app === "function" ? app : () => app
     const addresses = Effect.sync(() => [...this.ids].map(VirtualNetwork.addressOf))
     const discovery = options.discovery ?? (() => ({ addresses }))
-    const settings = { redialInterval: "2 seconds", shutdownTimeout: "5 seconds", ...options.settings } as const
     const store = options.store === undefined ? Layer.empty : Layer.succeed(SnapshotStore.SnapshotStore)(options.store)
+    const settingsOf = (id: string) =>
+      ({
+        redialInterval: "2 seconds",
+        shutdownTimeout: "5 seconds",
+        ...typeof options.settings === "function" ? options.settings(id) : options.settings
+      }) as const
     const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> =>
       this.#appOf(id).layer.pipe(
         Layer.provideMerge(
-          Gossip.layer(settings).pipe(
+          Gossip.layer(settingsOf(id)).pipe(
             Layer.provide([VirtualNetwork.layerTransport, Discovery.layer(discovery(id)), store]),
-            Layer.provideMerge(Node.layer({ ...settings, id }))
+            Layer.provideMerge(Node.layer({ ...settingsOf(id), id }))
           )
         )
       )
