@@ -5,11 +5,13 @@
 import { Context, Deferred, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
+import type { CastLog, CastNumber } from "../protocol/casts.ts"
 import type { Change, Timer } from "../protocol/extras.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
+import type { Forwarded } from "./callFrames.ts"
 import { describe, type Hosted, type HostedType, type Message, optionsFor, type ResolvedOptions } from "./Hosted.ts"
 import { callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
 import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
@@ -63,6 +65,8 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
   committedParts = 0
+  /** Who has cast to it, and how far it has come with that; made with the first cast that needs it. */
+  casts: CastLog<Forwarded & { readonly cast: CastNumber }> | undefined
   /** What its own code changed of its claim before there was one. */
   early: Array<Change> | undefined
   /** The failure in its link that its restart answers to. */
