@@ -202,7 +202,7 @@ export class CastLog<A> {
       this.#early > MAX_EARLY || dueMs(early) <= nowMs
   }
 
-  #hand(record: Sender<A>, { number, series }: Pick<CastNumber, "number" | "series">, item: A): A {
+  #hand(record: Sender<A>, { number, series }: Numbered, item: A): A {
     this.#lost += number - 1 - (series === record.series ? record.last : 0)
     record.series = series
     record.last = number
@@ -274,10 +274,8 @@ export class CastLog<A> {
     )
     for (const [sender, { number, series }] of waiting) {
       const at = known.get(sender)
-      // one of a series before: that the later one has begun is not yet true of what was handled
-      if (at !== undefined && (series < at.series || number <= at.last)) {
-        known.set(sender, { sender, series, last: number - 1 })
-      }
+      // where a series before this one waits, of this one nothing was handled
+      if (at !== undefined && isPast(at, { series, number })) known.set(sender, { sender, series, last: number - 1 })
     }
     return [...known.values()]
   }
@@ -310,14 +308,15 @@ export class CastLog<A> {
 }
 
 type Numbered = Pick<CastNumber, "series" | "number">
+type Reached = Pick<CastProgress, "series" | "last">
 
 const compare = (a: Numbered, b: Numbered): number => a.series - b.series || a.number - b.number
 
-const isPast = <A>({ last, series }: Pick<Sender<A>, "last" | "series">, cast: Numbered): boolean =>
+const isPast = ({ last, series }: Reached, cast: Numbered): boolean =>
   cast.series < series || (cast.series === series && cast.number <= last)
 
 /** A series begins with 1; the one before has ended long since. */
-const isExpected = <A>({ last, series }: Pick<Sender<A>, "last" | "series">, cast: Numbered): boolean =>
+const isExpected = ({ last, series }: Reached, cast: Numbered): boolean =>
   cast.series >= series && cast.number === (cast.series === series ? last + 1 : 1)
 
 const dueMs = <A>(early: ReadonlyArray<Early<A>>): number => {

@@ -112,15 +112,19 @@ export class Receiver {
     this.deliver(process, forwarded, asTexts(frame[9]))
   }
 
-  /** Messages that a move brought, in their order: they come before all that arrived here by itself meanwhile. */
+  /**
+   * Messages that a move brought, in their order: they come before what arrived here by itself meanwhile. But casts with
+   * numbers stay among each other as they were handed over: by their numbers.
+   */
   adopt(process: LocalProcess, moved: ReadonlyArray<Forwarded>): void {
     const waiting = process.takeWaiting()
-    for (const envelope of waiting) if (envelope.isMoved === true) process.receive(envelope)
+    const isLater = ({ cast, isMoved }: Envelope): boolean => cast === undefined && isMoved !== true
+    for (const envelope of waiting) if (!isLater(envelope)) process.receive(envelope)
     for (const message of moved) {
       if (isNumbered(message)) this.casts.adopt(process, message)
       else this.deliver(process, message, NO_CHAIN, true)
     }
-    for (const envelope of waiting) if (envelope.isMoved !== true) process.receive(envelope)
+    for (const envelope of waiting) if (isLater(envelope)) process.receive(envelope)
   }
 
   /** Hands a call that came over the wire to its process, unless it was handed over before. */
