@@ -15,13 +15,13 @@ import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
 import { isOpen } from "./Mailbox.ts"
 
-const dropped = Metric.counter("sworm_casts_dropped", {
+export const dropped = Metric.counter("sworm_casts_dropped", {
   description:
     "Casts that reached a node without their process, which knew of no other to send them on to; or a process " +
     "whose mailbox was full"
 })
 
-const lost = Metric.counter("sworm_casts_lost", {
+export const lost = Metric.counter("sworm_casts_lost", {
   description: "Casts that were waited for in vain: later ones of the same sender were handled without them"
 })
 
