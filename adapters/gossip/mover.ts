@@ -10,7 +10,7 @@ import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
-import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { COMMIT_MS, type LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { HandoffError, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
@@ -283,10 +283,12 @@ export class Mover {
       process.committedParts = part
       dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
       const claim = this.#core.entry(sworm, name)?.claim
+      process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
       if (!asFlag(isLast)) return true
       if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
         this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
         process.serve(epoch)
+        process.commitUntilMs = 0
       }
       return true
     })

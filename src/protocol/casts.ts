@@ -130,7 +130,7 @@ interface Early<A> {
   readonly series: number
   readonly number: number
   readonly item: A
-  /** Since when it waits; `-Infinity` for one that waits for nothing. */
+  /** Since when it waits; `-Infinity` for one that has waited elsewhere: what was missing there was counted there. */
   sinceMs: number
 }
 
@@ -192,7 +192,7 @@ export class CastLog<A> {
       if (!isPast(record, head) && !this.#isReady(record, head, nowMs)) return undefined
       record.early.shift()
       this.#early--
-      if (!isPast(record, head)) return this.#hand(record, head, head.item)
+      if (!isPast(record, head)) return this.#hand(record, head, head.item, head.sinceMs !== -Infinity)
     }
     return undefined
   }
@@ -202,8 +202,8 @@ export class CastLog<A> {
       this.#early > MAX_EARLY || dueMs(early) <= nowMs
   }
 
-  #hand(record: Sender<A>, { number, series }: Numbered, item: A): A {
-    this.#lost += number - 1 - (series === record.series ? record.last : 0)
+  #hand(record: Sender<A>, { number, series }: Numbered, item: A, counts = true): A {
+    if (counts) this.#lost += number - 1 - (series === record.series ? record.last : 0)
     record.series = series
     record.last = number
     return item

@@ -161,7 +161,7 @@ export class CastReceiver {
     const now = this.#parts.nowMs()
     for (const process of [...this.#gaps]) {
       const log = process.casts
-      if (log !== undefined && process.status === "prepared") {
+      if (log !== undefined && (process.status === "prepared" || process.commitUntilMs > now)) {
         // what it waits for comes with the commit
         log.hold(now)
         continue

@@ -50,6 +50,9 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 const MAX_TIMERS = 64
 const MAX_TIMER_BYTES = 32 * 1024
 
+/** A copy that serves because its source has let go has its waiting messages soon: so long after the last that came. */
+export const COMMIT_MS = 2000
+
 type RestartReason = "Ended" | "Crashed" | "Followed"
 
 export class LocalProcess extends Mailbox implements Self<unknown, never> {
@@ -65,6 +68,8 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
   committedParts = 0
+  /** Until when what a move has yet to bring is waited for, once it serves. */
+  commitUntilMs = 0
   /** Who has cast to it, and how far it has come with that; made with the first cast that needs it. */
   casts: CastLog<Forwarded & { readonly cast: CastNumber }> | undefined
   /** What its own code changed of its claim before there was one. */
@@ -205,6 +210,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
 
   #begin(epoch: number): void {
     if (this.status === "closed") return
+    if (this.status === "prepared") this.commitUntilMs = this.#owner.nowMs() + COMMIT_MS
     this.epoch = epoch
     this.preparedFrom = undefined
     // moved or settled while passive: it goes on being so

@@ -257,6 +257,7 @@ describe("what moves along", () => {
     assert.deepStrictEqual(adopts(log, numbered(5), 5), [5])
     assert.deepStrictEqual(adopts(log, numbered(7), 7), [7, 8, 9])
     assert.deepStrictEqual(adopts(log, numbered(7), 7), [])
+    assert.strictEqual(log.takeLost(), 0, "that is counted where it was waited for")
   })
 
   it("[H22] of two copies that have gone on apart the one that is farther counts", () => {
