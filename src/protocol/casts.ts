@@ -250,6 +250,7 @@ export class CastLog<A> {
 
   /** Those that wait begin to wait now: what they wait for may still be on its way with a move. */
   hold(nowMs: number): void {
+    if (this.#early === 0) return
     for (const { early } of this.#senders.values()) for (const item of early) item.sinceMs = nowMs
   }
 

@@ -96,6 +96,7 @@ export class CastReceiver {
   arrive(process: LocalProcess, message: Numbered): void {
     const log = this.#log(process)
     const now = this.#parts.nowMs()
+    if (isHeld(process, now)) log.hold(now)
     this.#handAll(process, log, message.caller, log.receive(message.caller, message.cast, message, now))
   }
 
@@ -104,6 +105,7 @@ export class CastReceiver {
     if (message.isHanded !== true) return this.arrive(process, message)
     const log = this.#log(process)
     const now = this.#parts.nowMs()
+    log.hold(now)
     this.#handAll(process, log, message.caller, log.adopt(message.caller, message.cast, message, now))
   }
 
@@ -161,8 +163,7 @@ export class CastReceiver {
     const now = this.#parts.nowMs()
     for (const process of [...this.#gaps]) {
       const log = process.casts
-      if (log !== undefined && (process.status === "prepared" || process.commitUntilMs > now)) {
-        // what it waits for comes with the commit
+      if (log !== undefined && isHeld(process, now)) {
         log.hold(now)
         continue
       }
@@ -200,6 +201,10 @@ export class CastReceiver {
     return process.casts?.takeEarly() ?? []
   }
 }
+
+/** What is missing here comes with the commit of a move. */
+const isHeld = ({ commitUntilMs, status }: LocalProcess, nowMs: number): boolean =>
+  status === "prepared" || commitUntilMs > nowMs
 
 const senderOf = ({ caller, cast }: Numbered): readonly [SectionId, CastNumber] => [caller, cast]
 

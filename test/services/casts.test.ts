@@ -239,6 +239,7 @@ describe("[H22] casts while their process moves", () => {
     await town.pass(50)
     town.delay(250)
     const moving = town.moving(NAME, "b", "a")
+    await town.pass(50)
     Effect.runSync(town.stage.open("door"))
     await town.until("c knows", () => town.whereis("c", NAME) === "b")
     await town.cast("c", "last")
