@@ -41,6 +41,13 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
           yield* client.client(type, name, { timeout: CALL_MS }).Add({ message })
         }
         return undefined
+      case "Cast":
+        for (const message of operation.messages) {
+          const cast = oracle.casting(message, asked.node)
+          yield* client.cast(type, name, "Add", { message })
+          oracle.hasCast(cast)
+        }
+        return undefined
       case "Slow":
         return yield* client.client(type, name, { timeout: CALL_MS }).Slow({ message: operation.message })
       case "Crash":

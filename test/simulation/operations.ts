@@ -8,6 +8,8 @@ export type Operation =
   | { readonly _tag: "Unregister"; readonly sworm: SwormId; readonly name: string }
   /** Several calls, each after the answer of the one before. */
   | { readonly _tag: "Add"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
+  /** Several casts, each after the one before has left. */
+  | { readonly _tag: "Cast"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
   | { readonly _tag: "Slow"; readonly sworm: SwormId; readonly name: string; readonly message: number }
   | { readonly _tag: "Crash"; readonly sworm: SwormId; readonly name: string }
   | { readonly _tag: "Move"; readonly sworm: SwormId; readonly name: string; readonly to: string }
@@ -30,7 +32,10 @@ export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, n
   const roll = dice.below(100)
   if (roll < 30) return { _tag: "Register", sworm, name }
   if (roll < 36) return { _tag: "Unregister", sworm, name }
-  if (roll < 70) return { _tag: "Add", sworm, name, messages: [next, next + 1, next + 2].slice(0, 1 + dice.below(3)) }
+  if (roll < 70) {
+    const messages = [next, next + 1, next + 2].slice(0, 1 + dice.below(3))
+    return { _tag: roll < 62 ? "Add" : "Cast", sworm, name, messages }
+  }
   if (roll < 74) return { _tag: "Slow", sworm, name, message: next }
   if (roll < 78) return { _tag: "Crash", sworm, name }
   if (roll < 84) return { _tag: "Move", sworm, name, to: dice.pick(nodes) }
