@@ -8,7 +8,7 @@ export type Operation =
   | { readonly _tag: "Unregister"; readonly sworm: SwormId; readonly name: string }
   /** Several calls, each after the answer of the one before. */
   | { readonly _tag: "Add"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
-  /** Several casts, each after the one before has left. */
+  /** Several casts, each a moment after the one before has left. */
   | { readonly _tag: "Cast"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
   | { readonly _tag: "Slow"; readonly sworm: SwormId; readonly name: string; readonly message: number }
   | { readonly _tag: "Crash"; readonly sworm: SwormId; readonly name: string }
@@ -25,6 +25,9 @@ export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers", "Guarded"]
 export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
 const groups: ReadonlyArray<string> = ["red", "blue"]
 
+/** The numbers of casts stand above those of all calls. */
+const CASTS = 1_000_000
+
 /** A random operation; messages are numbered from `next`. */
 export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, next: number): Operation => {
   const sworm = dice.chance(0.55) ? "Cells" : dice.chance(0.5) ? "Roamers" : "Guarded"
@@ -33,8 +36,10 @@ export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, n
   if (roll < 30) return { _tag: "Register", sworm, name }
   if (roll < 36) return { _tag: "Unregister", sworm, name }
   if (roll < 70) {
-    const messages = [next, next + 1, next + 2].slice(0, 1 + dice.below(3))
-    return { _tag: roll < 62 ? "Add" : "Cast", sworm, name, messages }
+    const count = 1 + dice.below(3)
+    if (roll < 62) return { _tag: "Add", sworm, name, messages: [next, next + 1, next + 2].slice(0, count) }
+    const first = CASTS + next * 100
+    return { _tag: "Cast", sworm, name, messages: Array.from({ length: count * 6 }, (_, index) => first + index) }
   }
   if (roll < 74) return { _tag: "Slow", sworm, name, message: next }
   if (roll < 78) return { _tag: "Crash", sworm, name }
