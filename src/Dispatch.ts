@@ -5,6 +5,8 @@ import { nodeOf, type SectionId } from "./protocol/ids.ts"
 import { Channel } from "./protocol/wire.ts"
 import { Caller } from "./runtime/Caller.ts"
 import type { Forwarded } from "./runtime/callFrames.ts"
+import { Caster } from "./runtime/Caster.ts"
+import type { CastReceiver } from "./runtime/CastReceiver.ts"
 import type { Directory } from "./runtime/Directory.ts"
 import type { Message } from "./runtime/Hosted.ts"
 import { CurrentProcess, type LocalProcess } from "./runtime/LocalProcess.ts"
@@ -41,10 +43,12 @@ export interface Dispatch {
   ) => Stream.Stream<unknown, unknown>
   /** Sends without waiting for an answer; `false` when there was no process or no way to it. */
   readonly cast: (sworm: string, name: string, message: Message, payload: unknown) => Effect.Effect<boolean, CallError>
-  /** For backends: messages that a move brought, in the order they waited. */
+  /** For backends: messages that a move brought, in the order they waited; before all that came here by itself. */
   readonly adopt: (process: LocalProcess, forwarded: ReadonlyArray<Forwarded>) => void
   /** For backends: what was answered for a process, for the node that takes it over. */
   readonly calls: CallTable
+  /** For backends: how far a process has come with what was cast to it, for the node that takes it over. */
+  readonly casts: Pick<CastReceiver, "progress" | "absorb" | "takeEarly">
 }
 
 export const Dispatch: Context.Service<Dispatch, Dispatch> = Context.Service<Dispatch>("sworm/Dispatch")
@@ -62,9 +66,16 @@ export const make: (
 ) => Effect.Effect<Dispatch, never, Scope.Scope> = Effect.fnUntraced(function* (node, transport, processes, directory) {
   const clock = yield* Clock.Clock
   const nowMs = steadyMs(clock)
-  const parts = { node, transport, processes, directory, nowMs }
+  const scope = yield* Effect.scope
+  const context = yield* Effect.context<never>()
+  const after = (millis: number, run: () => void): void => {
+    const later = Effect.andThen(Effect.sleep(millis), Effect.sync(run))
+    Effect.runForkWith(context)(Effect.forkIn(later, scope, { startImmediately: true }))
+  }
+  const parts = { node, transport, processes, directory, nowMs, after }
   const caller: Caller = new Caller(parts, () => receiver)
   const receiver: Receiver = new Receiver({ ...parts, caller })
+  const caster = new Caster({ ...parts, caller, receiver: receiver.casts })
 
   const endReceive = transport.receive(Channel.call, receiver.take)
   const endEvents = transport.subscribe({
@@ -88,6 +99,8 @@ export const make: (
     caller.resend()
     receiver.streams.resend()
     receiver.calls.expire(nowMs())
+    receiver.casts.expire(nowMs())
+    caster.expire(nowMs())
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("250 millis"), tend)))
 
@@ -107,11 +120,10 @@ export const make: (
       Stream.unwrap(
         call(sworm, name, message, payload, options) as Effect.Effect<Stream.Stream<unknown, unknown>, unknown>
       ),
-    cast: (sworm, name, message, payload) => caller.cast(sworm, name, message, payload, DEFAULT_TIMEOUT_MS),
-    adopt: (process, forwarded) => {
-      for (const message of forwarded) receiver.deliver(process, message)
-    },
-    calls: receiver.calls
+    cast: (sworm, name, message, payload) => caster.cast(sworm, name, message, payload, DEFAULT_TIMEOUT_MS),
+    adopt: (process, forwarded) => receiver.adopt(process, forwarded),
+    calls: receiver.calls,
+    casts: receiver.casts
   }
 })
 

@@ -1,10 +1,12 @@
-/** What goes along with a process from node to node, besides its state: waiting messages, and answers given. */
+/** What goes along with a process from node to node, besides its state: waiting messages, answers given, casts handled. */
 import type { MovedCall } from "../../src/protocol/calls.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
+import type { CastNumber, CastProgress } from "../../src/protocol/casts.ts"
 import { weigh } from "../../src/protocol/replica.ts"
-import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asFlag, asText, optional } from "../../src/protocol/wire.ts"
 import { type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import type { Envelope } from "../../src/runtime/Mailbox.ts"
 import { type Core, keyOf } from "./core.ts"
 
 /** How many bytes a value takes, if those are more than `max`. */
@@ -56,20 +58,53 @@ export const encodeForwarded = (message: Forwarded, nowMs: number): ReadonlyArra
   message.type,
   message.tag,
   message.payload,
-  Math.max(0, Math.ceil(message.deadlineMs - nowMs))
+  Math.max(0, Math.ceil(message.deadlineMs - nowMs)),
+  message.cast === undefined ? null : encodeNumber(message.cast, message.isHanded === true)
 ]
 
+const encodeNumber = ({ first, number, series }: CastNumber, isHanded: boolean): ReadonlyArray<unknown> => [
+  series,
+  number,
+  first,
+  isHanded
+]
+
+const decodeNumber = (u: unknown): { readonly cast: CastNumber; readonly isHanded: boolean } => {
+  const [series, number, first, isHanded] = asArray(u, 4)
+  return {
+    cast: { series: asCount(series), number: asCount(number), first: asCount(first) },
+    isHanded: asFlag(isHanded)
+  }
+}
+
 export const decodeForwarded = (u: unknown, nowMs: number): Forwarded => {
-  const [caller, seq, type, tag, payload, remainingMs] = asArray(u, 6)
+  const [caller, seq, type, tag, payload, remainingMs, number] = asArray(u, 7)
   return {
     caller: asText(caller),
     seq: seq === null ? undefined : asCount(seq),
     type: asText(type),
     tag: asText(tag),
     payload,
-    deadlineMs: nowMs + asCount(remainingMs)
+    deadlineMs: nowMs + asCount(remainingMs),
+    ...optional(number, decodeNumber)
   }
 }
+
+/** Messages that wait at a process, for the node that takes it over: those in its mailbox, then casts that came too early. */
+export const forwardedOf = (waiting: ReadonlyArray<Envelope>, early: ReadonlyArray<Forwarded>): Array<Forwarded> => [
+  ...waiting.map((envelope) => ({ ...envelope.forward(), isHanded: true })),
+  ...early
+]
+
+/** How far a process has come with what was cast to it. */
+export const movedCasts = (progress: ReadonlyArray<CastProgress>): ReadonlyArray<unknown> =>
+  progress.map(({ last, sender, series }) => [sender, series, last])
+
+export const decodeCasts = (u: unknown): ReadonlyArray<CastProgress> =>
+  asArray(u).map((item) => {
+    const [sender, series, last] = asArray(item, 3)
+    return { sender: asText(sender), series: asCount(series), last: asCount(last) }
+  })
 
 /** What was answered over there is answered again here. */
 export const absorb = ({ parts: { dispatch, nowMs } }: Core, sworm: string, name: string, calls: unknown): void =>

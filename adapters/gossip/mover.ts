@@ -5,18 +5,30 @@
  */
 import { Effect, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
+import type { CastProgress } from "../../src/protocol/casts.ts"
 import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
-import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
+import { COMMIT_MS, type LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { publish } from "./events.ts"
 import { sectionOf } from "./membership.ts"
-import { absorb, bytesAbove, decodeForwarded, encodeForwarded, inParts, isFrozen, movedCalls } from "./moveFrames.ts"
+import {
+  absorb,
+  bytesAbove,
+  decodeCasts,
+  decodeForwarded,
+  encodeForwarded,
+  forwardedOf,
+  inParts,
+  isFrozen,
+  movedCalls,
+  movedCasts
+} from "./moveFrames.ts"
 import { Method, type NoAnswer, type NoAnswerReason } from "./requests.ts"
 import type { Snapshots } from "./snapshots.ts"
 
@@ -104,7 +116,8 @@ export class Mover {
     if (claim?.mode !== "live") return yield* Effect.fail(ended())
     const epoch = core.nextEpoch(sworm, name)
     const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-    const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls]
+    const casts = movedCasts(dispatch.casts.progress(process))
+    const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls, casts]
     const section = sectionOf(member)
     const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
       Effect.mapError((error) => this.#unanswered(process, error)),
@@ -211,16 +224,17 @@ export class Mover {
     epoch: number
   ): Effect.Effect<void> {
     const core = this.#core
-    const { members, nowMs, options, processes, requests } = core.parts
+    const { dispatch, members, nowMs, options, processes, requests } = core.parts
     const { name, sworm } = process
     return Effect.suspend(() => {
       const waiting = process.takeWaiting()
+      // numbered before anything else can be cast to where it goes
+      const forwarded = forwardedOf(waiting, dispatch.casts.takeEarly(process))
       // what takes longer than a move may go on by itself
       return process.close("Moved", options.handoffTimeoutMs).pipe(
         Effect.andThen(Effect.suspend(() => {
           processes.remove(process)
           core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
-          const forwarded = waiting.map((envelope) => envelope.forward())
           const deadline = nowMs() + options.handoffTimeoutMs
           const commit = Effect.forEach(inParts(forwarded, options.deltaBytes), (part, index) => {
             const messages = part.messages.map((message) => encodeForwarded(message, nowMs()))
@@ -239,13 +253,14 @@ export class Mover {
   // ---- the target of a move
 
   readonly #offered = Effect.fnUntraced({ self: this }, function* (this: Mover, from: Peer, body: unknown) {
-    const [swormField, nameField, epochField, claimField, withState, state, calls] = asArray(body, 7)
+    const [swormField, nameField, epochField, claimField, withState, state, calls, castsField] = asArray(body, 8)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const epoch = asCount(epochField)
     const claim = decodeClaim(claimField)
+    const casts = decodeCasts(castsField)
     const source: SectionId = `${from.boot}/${from.id}`
-    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state)
+    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, casts)
     const prepared = this.#core.exclusively(sworm, name, prepare)
     if (prepared === undefined) return refused("Busy", "another change of it is under way there")
     const answer = yield* prepared
@@ -262,11 +277,12 @@ export class Mover {
     epoch: number,
     offered: Claim,
     withState: boolean,
-    state: unknown
+    state: unknown,
+    casts: ReadonlyArray<CastProgress>
   ): Effect.Effect<Prepared> {
     return Effect.suspend(() => {
       const core = this.#core
-      const { directory, members, processes, stamps, wallMs } = core.parts
+      const { directory, dispatch, members, processes, stamps, wallMs } = core.parts
       const spec = offered.spec
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
@@ -292,6 +308,7 @@ export class Mover {
             process.status = "prepared"
             process.preparedFrom = source
             process.snapshots?.follow(source, offered)
+            dispatch.casts.absorb(process, casts, true)
             const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch]
@@ -314,15 +331,14 @@ export class Mover {
       if (process.committedEpoch === epoch && process.committedParts >= part) return true
       process.committedEpoch = epoch
       process.committedParts = part
-      // what waited at the source came before what arrived here meanwhile
-      const later = process.takeWaiting()
       dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
-      for (const envelope of later) process.receive(envelope)
       const claim = this.#core.entry(sworm, name)?.claim
+      process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
       if (!asFlag(isLast)) return true
       if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
         this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
         process.serve(epoch)
+        process.commitUntilMs = 0
       }
       return true
     })

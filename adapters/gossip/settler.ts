@@ -11,7 +11,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { mergeStates } from "./merging.ts"
-import { absorb, bytesAbove, isFrozen, movedCalls } from "./moveFrames.ts"
+import { absorb, bytesAbove, decodeCasts, isFrozen, movedCalls, movedCasts } from "./moveFrames.ts"
 import { Method, type NoAnswer } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 
@@ -102,7 +102,16 @@ export class Settler {
           ? [true, encoded.value]
           : [false, null]
         const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-        return this.#ask(nodeOf(winner.section), [sworm, name, node.section, encodeClaim(claim), ...packed, calls])
+        const casts = process === undefined ? [] : movedCasts(dispatch.casts.progress(process))
+        return this.#ask(nodeOf(winner.section), [
+          sworm,
+          name,
+          node.section,
+          encodeClaim(claim),
+          ...packed,
+          calls,
+          casts
+        ])
       })),
       Effect.flatMap((reply) => {
         const [ok, version] = asArray(reply)
@@ -117,10 +126,11 @@ export class Settler {
 
   /** This node's copy wins: it takes the other's state in, once per claim of the other's. */
   #merge(_from: Peer, body: unknown): Effect.Effect<unknown> {
-    const [swormField, nameField, section, claimField, withState, state, calls] = asArray(body, 7)
+    const [swormField, nameField, section, claimField, withState, state, calls, castsField] = asArray(body, 8)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
+    const casts = decodeCasts(castsField)
     const core = this.#core
     const operation = Effect.suspend((): Effect.Effect<readonly [ok: boolean, version: number]> => {
       const claim = core.entry(sworm, name)?.claim
@@ -140,6 +150,8 @@ export class Settler {
           this.#mergeStates(process, claim, theirs, state)
         process?.snapshots?.follow(theirs.section, theirs.claim)
         if (taken) absorb(this.#core, sworm, name, calls)
+        // whichever state stays: what was handled is not handled again, nor waited for
+        if (process !== undefined) core.parts.dispatch.casts.absorb(process, casts, false)
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
         core.writeClaim(sworm, name, {
           ...claim,

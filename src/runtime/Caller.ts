@@ -9,12 +9,12 @@ import { weigh } from "../protocol/replica.ts"
 import { Channel } from "../protocol/wire.ts"
 import { CallError, type CallFailure } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
-import { CALL, CALL_ERROR, CANCEL, CAST, type Forwarded, MAX_HOPS, type Reply, STREAM, SUCCESS } from "./callFrames.ts"
+import { CALL, CALL_ERROR, CANCEL, type Forwarded, type Reply, STREAM, SUCCESS } from "./callFrames.ts"
 import type { Directory, Location } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
-import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
+import { type Envelope, isOpen } from "./Mailbox.ts"
 import type { Receiver } from "./Receiver.ts"
 import { InboundStreams } from "./streams.ts"
 
@@ -178,7 +178,7 @@ export class Caller {
   #remote(call: Outgoing): Effect.Effect<unknown, unknown> {
     return Effect.suspend(() => {
       const { message, name, payload, timeoutMs } = call
-      const encoded = this.#encode(name, message, payload)
+      const encoded = this.encode(name, message, payload)
       if (encoded._tag === "Failure") return encoded
       const seq = ++this.#lastSeq
       // noted before it is sent, so that no other call tells a holder that nothing below it is waited for
@@ -199,7 +199,7 @@ export class Caller {
   }
 
   /** The payload as plain data that fits a frame. */
-  #encode(name: string, message: Message, payload: unknown): Exit.Success<unknown> | Exit.Failure<never, CallError> {
+  encode(name: string, message: Message, payload: unknown): Exit.Success<unknown> | Exit.Failure<never, CallError> {
     const { maxFrameBytes } = this.#parts.transport
     const encoded = message.payload.encode(payload)
     if (encoded._tag === "Failure") return encodingFailed(name, describe(encoded))
@@ -244,7 +244,7 @@ export class Caller {
       const isHere = at !== "moving" && at.section === node.section
       if (at === "moving" || attempt === missed || (isHere && here === undefined)) {
         // what this node knows is not what is
-        yield* this.#news(sworm, name)
+        yield* this.news(sworm, name)
         missed = undefined
         continue
       }
@@ -296,7 +296,8 @@ export class Caller {
     })
   }
 
-  #news(sworm: string, name: string): Effect.Effect<void> {
+  /** Done when what is known of the name has changed, or after a while. */
+  news(sworm: string, name: string): Effect.Effect<void> {
     return Effect.raceFirst(this.#parts.directory.changed(sworm, name), Effect.sleep(RETRY_MS))
   }
 
@@ -336,60 +337,6 @@ export class Caller {
       (name, message) => kind === SUCCESS ? Exit.void : readAnswer(name, message, { kind, value })
     )
   }
-
-  // ---- casts
-
-  readonly cast = Effect.fnUntraced({ self: this }, function* (
-    this: Caller,
-    sworm: string,
-    name: string,
-    message: Message,
-    payload: unknown,
-    timeoutMs: number
-  ): Effect.fn.Return<boolean, CallError> {
-    const { directory, node, nowMs, processes } = this.#parts
-    const encoded = this.#encode(name, message, payload)
-    if (encoded._tag === "Failure") return yield* encoded
-    const deadline = nowMs() + timeoutMs
-    while (nowMs() < deadline) {
-      const known = directory.find(sworm, name)
-      const process = processes.get(sworm, known?.name ?? name)
-      if (process !== undefined && isOpen(process)) {
-        const forwarded = {
-          caller: node.section,
-          seq: undefined,
-          type: message.type,
-          tag: message.tag,
-          payload: encoded.value,
-          deadlineMs: 0
-        }
-        process.receive({
-          message,
-          payload,
-          from: undefined,
-          chain: NO_CHAIN,
-          answer: () => {},
-          forward: () => forwarded
-        })
-        return true
-      }
-      const at = known ?? (yield* directory.locate(sworm, name))
-      if (at === undefined || (at !== "moving" && at.isAdopted)) return false
-      if (at !== "moving" && at.section !== node.section) {
-        return this.#send(nodeOf(at.section), [
-          CAST,
-          MAX_HOPS,
-          sworm,
-          at.name,
-          message.type,
-          message.tag,
-          encoded.value
-        ])
-      }
-      yield* this.#news(sworm, name)
-    }
-    return false
-  })
 }
 
 const readAnswer = (

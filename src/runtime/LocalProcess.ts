@@ -5,11 +5,13 @@
 import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
+import type { CastLog, CastNumber } from "../protocol/casts.ts"
 import type { Change, Timer } from "../protocol/extras.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
+import type { Forwarded } from "./callFrames.ts"
 import {
   describe,
   type ErasedImplementation,
@@ -72,6 +74,8 @@ const MAX_TIMER_BYTES = 32 * 1024
 const RETRY_MS = 200
 /** What `run` does to a state that is kept with each call is looked for this often. */
 const RUN_LOOK_MS = 1000
+/** A copy that serves because its source has let go has its waiting messages soon: so long after the last that came. */
+export const COMMIT_MS = 2000
 
 type RestartReason = "Ended" | "Crashed" | "Followed"
 
@@ -88,6 +92,10 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
   committedParts = 0
+  /** Until when what a move has yet to bring is waited for, once it serves. */
+  commitUntilMs = 0
+  /** Who has cast to it, and how far it has come with that; made with the first cast that needs it. */
+  casts: CastLog<Forwarded & { readonly cast: CastNumber }> | undefined
   /** What its own code changed of its claim before there was one. */
   early: Array<Change> | undefined
   /** The failure in its link that its restart answers to. */
@@ -241,6 +249,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #begin(epoch: number): void {
     if (this.status === "closed") return
     if (epoch !== this.epoch) this.snapshots?.expire()
+    if (this.status === "prepared") this.commitUntilMs = this.#owner.nowMs() + COMMIT_MS
     this.epoch = epoch
     this.preparedFrom = undefined
     // moved or settled while passive: it goes on being so

@@ -4,6 +4,7 @@
  */
 import { Cause, type Context, Effect, Exit, type Fiber } from "effect"
 import type { MovedCall } from "../protocol/calls.ts"
+import type { CastNumber } from "../protocol/casts.ts"
 import { CallError } from "../SwormError.ts"
 import type { Forwarded } from "./callFrames.ts"
 import { describe, type Message, type ResolvedOptions } from "./Hosted.ts"
@@ -39,6 +40,10 @@ export interface Envelope {
   readonly forward: () => Forwarded
   /** How a call of another node will be remembered once it is answered so. */
   readonly record?: ((exit: Exit.Exit<unknown, unknown>) => MovedCall) | undefined
+  /** As it came, where it is a cast with a number. */
+  readonly cast?: (Forwarded & { readonly cast: CastNumber }) | undefined
+  /** A move has brought it: it waited where its process comes from. */
+  readonly isMoved?: boolean | undefined
 }
 
 // Replies run their caller, which may call again: beyond this depth they continue in a microtask, so that no chain of
@@ -333,6 +338,11 @@ export abstract class Mailbox {
       if (this.guard === undefined || this.guard()) this.#handle(envelope)
       else envelope.answer(callError(this, "Stopped", ""))
     }
+  }
+
+  /** The messages that wait, in order. */
+  get queued(): ReadonlyArray<Envelope> {
+    return this.#queue ?? []
   }
 
   /** The messages that wait, taken out: whoever takes them sees that each is answered. */

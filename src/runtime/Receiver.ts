@@ -1,5 +1,5 @@
 /** The holder's side of calls from other nodes: each is executed at most once, and answered to whoever called. */
-import { Effect, Exit, Metric, type Stream } from "effect"
+import { Exit, type Stream } from "effect"
 import { CallTable } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
@@ -25,14 +25,11 @@ import {
 import type { Directory } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import type { Caller } from "./Caller.ts"
+import { CastReceiver, isNumbered } from "./CastReceiver.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
 import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
 import { OutboundStreams } from "./streams.ts"
-
-const droppedCasts = Metric.counter("sworm_casts_dropped", {
-  description: "Casts that reached a node without their process, which knew of no other node to send them on to"
-})
 
 export interface ReceiverParts {
   readonly node: { readonly id: string; readonly section: SectionId }
@@ -40,6 +37,8 @@ export interface ReceiverParts {
   readonly processes: LocalProcesses
   readonly directory: Directory
   readonly nowMs: () => number
+  /** Runs something later, as long as the node lives. */
+  readonly after: (millis: number, run: () => void) => void
   /** Takes what answers this node's own calls. */
   readonly caller: Pick<Caller, "onReply" | "streams" | "endStream">
 }
@@ -48,6 +47,7 @@ export class Receiver {
   /** What was answered to whom: a repeated call is answered again, not executed again. */
   readonly calls = new CallTable()
   readonly streams: OutboundStreams
+  readonly casts: CastReceiver
   readonly #parts: ReceiverParts
   /** Interrupts a call that is under way here, by caller and number. */
   readonly #running = new Map<string, () => void>()
@@ -55,6 +55,7 @@ export class Receiver {
   constructor(parts: ReceiverParts) {
     this.#parts = parts
     const { nowMs, transport } = parts
+    this.casts = new CastReceiver({ ...parts, hand: (process, cast) => this.#hand(process, cast, NO_CHAIN) })
     this.streams = new OutboundStreams((to, frame) => this.#transmit(to, frame), nowMs, transport.maxFrameBytes)
   }
 
@@ -73,7 +74,7 @@ export class Receiver {
       case CANCEL:
         return this.cancel(caller, asCount(frame[1]))
       case CAST:
-        return this.#cast(caller, frame)
+        return this.casts.take(caller, frame)
       case CHUNK:
         return mine.streams.chunk(nodeOf(caller), asCount(frame[1]), asCount(frame[2]), asArray(frame[3]))
       case END:
@@ -111,28 +112,24 @@ export class Receiver {
     this.deliver(process, forwarded, asTexts(frame[9]))
   }
 
-  #cast(caller: SectionId, frame: ReadonlyArray<unknown>): void {
-    const { directory, node, processes, transport } = this.#parts
-    const hops = asCount(frame[1])
-    const sworm = asText(frame[2])
-    const name = asText(frame[3])
-    const [type, tag, payload] = [asText(frame[4]), asText(frame[5]), frame[6]]
-    const process = processes.get(sworm, name)
-    if (process !== undefined && isOpen(process)) {
-      return this.deliver(process, { caller, seq: undefined, type, tag, payload, deadlineMs: 0 })
+  /**
+   * Messages that a move brought, in their order: they come before what arrived here by itself meanwhile. But casts with
+   * numbers stay among each other as they were handed over: by their numbers.
+   */
+  adopt(process: LocalProcess, moved: ReadonlyArray<Forwarded>): void {
+    const waiting = process.takeWaiting()
+    const isLater = ({ cast, isMoved }: Envelope): boolean => cast === undefined && isMoved !== true
+    for (const envelope of waiting) if (!isLater(envelope)) process.receive(envelope)
+    for (const message of moved) {
+      if (isNumbered(message)) this.casts.adopt(process, message)
+      else this.deliver(process, message, NO_CHAIN, true)
     }
-    // it has moved on since the sender looked: so does the message
-    const at = directory.find(sworm, name)
-    const onward = at === undefined || at.section === node.section || hops === 0 ? undefined : nodeOf(at.section)
-    const body = msgpack.encode([CAST, Math.max(0, hops - 1), sworm, name, type, tag, payload])
-    if (onward === undefined || !transport.send(onward, Channel.call, body, "user")) {
-      Effect.runFork(Metric.update(droppedCasts, 1))
-    }
+    for (const envelope of waiting) if (isLater(envelope)) process.receive(envelope)
   }
 
-  /** Hands a message that came over the wire to its process, unless it was handed over before. */
-  deliver(process: LocalProcess, forwarded: Forwarded, chain: ReadonlyArray<string> = NO_CHAIN): void {
-    const { caller, deadlineMs, payload, seq, tag, type } = forwarded
+  /** Hands a call that came over the wire to its process, unless it was handed over before. */
+  deliver(process: LocalProcess, forwarded: Forwarded, chain: ReadonlyArray<string> = NO_CHAIN, isMoved = false): void {
+    const { caller, deadlineMs, seq } = forwarded
     if (seq !== undefined) {
       const known = this.calls.receive(caller, seq, `${process.sworm}\n${process.name}`, deadlineMs)
       if (known?._tag === "Answered") {
@@ -141,6 +138,11 @@ export class Receiver {
       }
       if (known !== undefined) return
     }
+    this.#hand(process, forwarded, chain, isMoved)
+  }
+
+  #hand(process: LocalProcess, forwarded: Forwarded, chain: ReadonlyArray<string>, isMoved = false): void {
+    const { caller, payload, seq, tag, type } = forwarded
     const message = process.type.name === type ? process.type.messages.get(tag) : undefined
     if (message === undefined) {
       const detail = `it is a "${process.type.name}", which has no "${tag}" of "${type}"`
@@ -157,6 +159,7 @@ export class Receiver {
       answer: (exit) => {
         this.#running.delete(key)
         if (seq !== undefined) this.#answered(process, message, caller, seq, exit)
+        else this.casts.answered(process, exit, () => forwarded)
       },
       forward: () => {
         this.#running.delete(key)
@@ -165,7 +168,9 @@ export class Receiver {
       },
       record: seq === undefined || process.snapshots === undefined
         ? undefined
-        : (exit) => ({ caller, seq, deadlineMs, reply: encodeExit(process.name, message, exit) })
+        : (exit) => ({ caller, seq, deadlineMs: forwarded.deadlineMs, reply: encodeExit(process.name, message, exit) }),
+      cast: isNumbered(forwarded) ? forwarded : undefined,
+      isMoved
     }
     if (seq !== undefined) this.#running.set(key, () => process.cancel(envelope))
     process.receive(envelope)

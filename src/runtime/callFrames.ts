@@ -1,4 +1,5 @@
 /** Frames of calls and casts between nodes, as positional arrays; one tag each. */
+import type { CastNumber } from "../protocol/casts.ts"
 import { type SectionId } from "../protocol/ids.ts"
 
 export const CALL = 0
@@ -42,4 +43,8 @@ export interface Forwarded {
   readonly tag: string
   readonly payload: unknown
   readonly deadlineMs: number
+  /** Of a cast, among those of its caller. */
+  readonly cast?: CastNumber | undefined
+  /** The process has been given it where it comes from: nothing before it is waited for any more. */
+  readonly isHanded?: boolean | undefined
 }

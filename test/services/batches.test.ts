@@ -103,9 +103,9 @@ describe("[R6] many processes that move at once", () => {
     await town.untilLasting("one copy each", () => town.running("a", "c").length === names.length && town.isAgreed())
     const states = await statesOn(town, "c", names)
     for (const [i, exit] of exits.entries()) {
-      // what did not move has its state still; what did ended with its node
+      // what did not move has its state still; what did ended with its node, if its source had heard that it serves
       if (Exit.isFailure(exit)) assert.strictEqual(states[i], 1 + i, names[i])
-      else assert.strictEqual(states[i], 0, names[i])
+      else assert.include([0, 1 + i], states[i], names[i])
     }
   }, TIMEOUT_MS)
 

@@ -12,6 +12,9 @@ type World = Simulation.World<Services, unknown>
 /** How long the calls of clients may take. */
 export const CALL_MS = 2000
 
+/** Close enough to overtake each other, now and then so far apart that much happens to the process meanwhile. */
+const pauseAfter = (message: number): number => message % 4 === 0 ? 100 : 2
+
 const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
   Effect.gen(function* () {
     const client = yield* sworm(operation.sworm)
@@ -39,6 +42,14 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
       case "Add":
         for (const message of operation.messages) {
           yield* client.client(type, name, { timeout: CALL_MS }).Add({ message })
+        }
+        return undefined
+      case "Cast":
+        for (const message of operation.messages) {
+          const cast = oracle.casting(message, asked.node)
+          yield* client.cast(type, name, "Add", { message })
+          oracle.hasCast(cast)
+          yield* Effect.sleep(pauseAfter(message))
         }
         return undefined
       case "Slow":

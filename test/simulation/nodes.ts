@@ -84,9 +84,14 @@ export const nodesOf = (oracle: Oracle, count: number) =>
     Effect.suspend(() => {
       oracle.note(`message ${message} to ${self.name} at ${id}@${self.epoch}`)
       const { epoch, name, sworm } = self
-      oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs })
       if (sworm === "Guarded") oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })
-      return Ref.updateAndGet(self.state, (all) => [...all, message])
+      return Effect.tap(
+        Ref.updateAndGet(self.state, (all) => [...all, message]),
+        (history) =>
+          Effect.sync(() =>
+            void oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs, history })
+          )
+      )
     }).pipe(Effect.map((all) => all.length))
   type Init = Process.InitContext<unknown, ReadonlyArray<number>, typeof Cell["protocol"][number]>
   const implementation = {

@@ -8,6 +8,8 @@ export type Operation =
   | { readonly _tag: "Unregister"; readonly sworm: SwormId; readonly name: string }
   /** Several calls, each after the answer of the one before. */
   | { readonly _tag: "Add"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
+  /** Several casts, each a moment after the one before has left. */
+  | { readonly _tag: "Cast"; readonly sworm: SwormId; readonly name: string; readonly messages: ReadonlyArray<number> }
   | { readonly _tag: "Slow"; readonly sworm: SwormId; readonly name: string; readonly message: number }
   | { readonly _tag: "Crash"; readonly sworm: SwormId; readonly name: string }
   | { readonly _tag: "Move"; readonly sworm: SwormId; readonly name: string; readonly to: string }
@@ -23,6 +25,9 @@ export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers", "Guarded"]
 export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
 const groups: ReadonlyArray<string> = ["red", "blue"]
 
+/** The numbers of casts stand above those of all calls. */
+const CASTS = 1_000_000
+
 /** A random operation; messages are numbered from `next`. */
 export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, next: number): Operation => {
   const sworm = dice.chance(0.55) ? "Cells" : dice.chance(0.5) ? "Roamers" : "Guarded"
@@ -30,7 +35,12 @@ export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, n
   const roll = dice.below(100)
   if (roll < 30) return { _tag: "Register", sworm, name }
   if (roll < 36) return { _tag: "Unregister", sworm, name }
-  if (roll < 70) return { _tag: "Add", sworm, name, messages: [next, next + 1, next + 2].slice(0, 1 + dice.below(3)) }
+  if (roll < 70) {
+    const count = 1 + dice.below(3)
+    if (roll < 62) return { _tag: "Add", sworm, name, messages: [next, next + 1, next + 2].slice(0, count) }
+    const first = CASTS + next * 100
+    return { _tag: "Cast", sworm, name, messages: Array.from({ length: count * 6 }, (_, index) => first + index) }
+  }
   if (roll < 74) return { _tag: "Slow", sworm, name, message: next }
   if (roll < 78) return { _tag: "Crash", sworm, name }
   if (roll < 84) return { _tag: "Move", sworm, name, to: dice.pick(nodes) }

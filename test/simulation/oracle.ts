@@ -31,6 +31,16 @@ export interface Execution {
   readonly node: string
   readonly epoch: number
   readonly atMs: number
+  /** All that the state remembers, this message last: over moves and merges, those of one unbroken life. */
+  readonly history: ReadonlyArray<number>
+}
+
+/** One message cast by a client: between which moments of the oracle it left its node. */
+export interface Cast {
+  /** The run of the node. */
+  readonly from: Node
+  readonly begun: number
+  ended: number | undefined
 }
 
 /** Something that a client on a node asked for. */
@@ -66,6 +76,9 @@ export class Oracle {
   /** Whatever guarded processes have handled, in the order in which it happened. */
   readonly ticks: Array<Pick<Execution, "name" | "node" | "epoch" | "atMs">> = []
   readonly asked: Array<Asked> = []
+  /** By message. */
+  readonly casts = new Map<number, Cast>()
+  #moment = 0
   /** Found on the way; any is a failure. */
   readonly violations: Array<string> = []
   /** Names whose last registration may be lost, since when: every node that knew of it is gone. */
@@ -83,6 +96,16 @@ export class Oracle {
   /** Copies that nobody has ended, on machines that go on. */
   get living(): ReadonlyArray<Copy> {
     return this.copies.filter((copy) => copy.endedMs === undefined && !copy.machine.isDead)
+  }
+
+  casting(message: number, from: Node): Cast {
+    const cast: Cast = { from, begun: ++this.#moment, ended: undefined }
+    this.casts.set(message, cast)
+    return cast
+  }
+
+  hasCast(cast: Cast): void {
+    cast.ended = ++this.#moment
   }
 
   violation(text: string): void {

@@ -1,4 +1,5 @@
 import { calls } from "./calls.ts"
+import { casts } from "./casts.ts"
 import type { Checker } from "./checker.ts"
 import { closing } from "./closing.ts"
 import { collected } from "./collected.ts"
@@ -14,6 +15,7 @@ export const checkers: ReadonlyArray<Checker> = [
   holders,
   registrations,
   calls,
+  casts,
   deadlines,
   epochs,
   collected,

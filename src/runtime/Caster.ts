@@ -1,0 +1,97 @@
+/** The sender's side of casts: to the process at once when it is here, by a numbered frame when it is elsewhere. */
+import { Effect, type Exit } from "effect"
+import { CastNumbers } from "../protocol/casts.ts"
+import { nodeOf, type SectionId } from "../protocol/ids.ts"
+import type { CallError } from "../SwormError.ts"
+import { type Forwarded, MAX_HOPS } from "./callFrames.ts"
+import type { Caller } from "./Caller.ts"
+import type { CastReceiver } from "./CastReceiver.ts"
+import type { Directory, Location } from "./Directory.ts"
+import type { Message } from "./Hosted.ts"
+import type { LocalProcess } from "./LocalProcess.ts"
+import type { LocalProcesses } from "./LocalProcesses.ts"
+import { isOpen, NO_CHAIN } from "./Mailbox.ts"
+
+export interface CasterParts {
+  readonly node: { readonly id: string; readonly section: SectionId }
+  readonly processes: LocalProcesses
+  readonly directory: Directory
+  readonly nowMs: () => number
+  readonly caller: Pick<Caller, "encode" | "news">
+  /** Where this node's own casts go that are numbered. */
+  readonly receiver: CastReceiver
+}
+
+export class Caster {
+  readonly #parts: CasterParts
+  readonly #numbers = new CastNumbers()
+
+  constructor(parts: CasterParts) {
+    this.#parts = parts
+  }
+
+  readonly cast = Effect.fnUntraced({ self: this }, function* (
+    this: Caster,
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    timeoutMs: number
+  ): Effect.fn.Return<boolean, CallError> {
+    const { caller, directory, node, nowMs, processes } = this.#parts
+    const encoded = caller.encode(name, message, payload)
+    if (encoded._tag === "Failure") return yield* encoded
+    const deadline = nowMs() + timeoutMs
+    while (nowMs() < deadline) {
+      const known = directory.find(sworm, name)
+      const process = processes.get(sworm, known?.name ?? name)
+      if (process !== undefined && isOpen(process)) {
+        this.#here(process, message, payload, encoded.value)
+        return true
+      }
+      const at = known ?? (yield* directory.locate(sworm, name))
+      if (at === undefined || (at !== "moving" && at.isAdopted)) return false
+      if (at !== "moving" && at.section !== node.section) return this.#there(sworm, at, message, encoded.value)
+      yield* caller.news(sworm, name)
+    }
+    return false
+  })
+
+  #here(process: LocalProcess, message: Message, payload: unknown, encoded: unknown): void {
+    const { nowMs, receiver } = this.#parts
+    const { name, sworm } = process
+    // while an earlier one may be on its way from elsewhere, this one is handled in its turn
+    const cast = this.#numbers.nextHere(sworm, name, nowMs())
+    if (cast !== undefined) return receiver.arrive(process, { ...this.#forwarded(message, encoded), cast })
+    // not numbered before it leaves: nothing is overtaken here
+    const forward = (): Forwarded => ({
+      ...this.#forwarded(message, encoded),
+      cast: this.#numbers.next(sworm, name, nowMs())
+    })
+    process.receive({
+      message,
+      payload,
+      from: undefined,
+      chain: NO_CHAIN,
+      answer: (exit: Exit.Exit<unknown, unknown>) => receiver.answered(process, exit, forward),
+      forward
+    })
+  }
+
+  #there(sworm: string, { continuity, name, section }: Location, message: Message, encoded: unknown): boolean {
+    const cast = this.#numbers.next(sworm, name, this.#parts.nowMs(), continuity)
+    const forwarded = { ...this.#forwarded(message, encoded), cast }
+    if (this.#parts.receiver.send(nodeOf(section), MAX_HOPS, sworm, name, forwarded)) return true
+    this.#numbers.takeBack(sworm, name)
+    return false
+  }
+
+  #forwarded({ tag, type }: Message, payload: unknown): Forwarded {
+    return { caller: this.#parts.node.section, seq: undefined, type, tag, payload, deadlineMs: 0 }
+  }
+
+  /** Forgets names that nothing is under way to; called now and then. */
+  expire(nowMs: number): void {
+    this.#numbers.expire(nowMs)
+  }
+}
