@@ -222,6 +222,9 @@ export class Mover {
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed([false, "that node is leaving"] as const)
       if (spec === undefined) return Effect.succeed([false, "it was registered by hand"] as const)
+      if (core.isClosedTo(sworm, name, spec.type)) {
+        return Effect.succeed([false, "that node is cordoned: uncordon it first"] as const)
+      }
       const mine = core.entry(sworm, name)?.claim
       const heir = view.claims.find(({ section }) => section === mine?.successor)
       if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {

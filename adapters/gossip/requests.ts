@@ -26,7 +26,8 @@ export const Method = {
   starting: 15,
   contact: 16,
   silence: 17,
-  relaySettle: 18
+  relaySettle: 18,
+  control: 24
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */
