@@ -6,11 +6,13 @@ import * as Gossip from "@sworm/sworm/gossip"
 import { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import type { App, ThingsClient } from "./support.ts"
 
+export type NodeSettings = Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
+
 export interface TownOptions {
   /** Default 1. */
   readonly seed?: number
   /** What the nodes are told besides who they are. */
-  readonly settings?: Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
+  readonly settings?: NodeSettings | ((id: string) => NodeSettings)
   /** Where a node looks for others. Default: at every node that was ever named in this town. */
   readonly discovery?: (id: string) => Discovery.Discovery
   readonly weather?: VirtualNetwork.Weather
@@ -30,9 +32,14 @@ export class Town<Self, Client = ThingsClient> {
     this.#appOf = typeof app === "function" ? app : () => app
     const addresses = Effect.sync(() => [...this.ids].map(VirtualNetwork.addressOf))
     const discovery = options.discovery ?? (() => ({ addresses }))
-    const settings = { redialInterval: "2 seconds", shutdownTimeout: "5 seconds", ...options.settings } as const
-    const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> =>
-      this.#appOf(id).layer.pipe(
+    const settingsOf = (id: string): NodeSettings => {
+      const { settings } = options
+      const own = typeof settings === "function" ? settings(id) : settings
+      return { redialInterval: "2 seconds", shutdownTimeout: "5 seconds", ...own }
+    }
+    const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> => {
+      const settings = settingsOf(id)
+      return this.#appOf(id).layer.pipe(
         Layer.provideMerge(
           Gossip.layer(settings).pipe(
             Layer.provide([VirtualNetwork.layerTransport, Discovery.layer(discovery(id))]),
@@ -40,6 +47,7 @@ export class Town<Self, Client = ThingsClient> {
           )
         )
       )
+    }
     this.world = new Simulation.World({ seed: options.seed ?? 1, node, weather: options.weather })
   }
 
