@@ -35,15 +35,20 @@ export class Draining {
     if (members.self().cordoned !== true) members.announce({ cordoned: true })
     if (this.#last !== undefined && this.#last.final === undefined) return
     const drain = this.#last = new Drain()
-    // the end is told at the deadline, also while moves under way are being undone
+    // the end is told at once, also while moves under way are being undone
     const late = Effect.andThen(
       Effect.sleep(deadlineMs),
       Effect.sync(() => this.#end(drain, "no time was left for it"))
     )
     fork(Effect.ensuring(
-      Effect.raceFirst(this.#run(drain), late),
+      Effect.raceFirst(this.#run(drain), Effect.raceFirst(late, Deferred.await(drain.ended))),
       Effect.sync(() => this.#end(drain, "the drain was interrupted"))
     ))
+  }
+
+  /** Ends the one under way; what has not gone stays. */
+  cancel(): void {
+    if (this.#last !== undefined) this.#end(this.#last, "the node was uncordoned")
   }
 
   /** How far the latest is, at once if it has ended, else after so long; `undefined` before the first. */
@@ -104,7 +109,7 @@ export class Draining {
       waitMs = drain.moved > before ? RETRY_MIN_MS : Math.min(RETRY_MAX_MS, 2 * waitMs)
       if (drain.moved === before) yield* Effect.sleep(waitMs)
     }
-    this.#end(drain, "the node was uncordoned, or leaves")
+    this.#end(drain, "the node leaves")
   })
 
   /** What can go now; and whether there is more that may go later, which starts or is about to end. */

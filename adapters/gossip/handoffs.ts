@@ -81,6 +81,7 @@ const obey = (
       case "cordon":
       case "uncordon": {
         const cordoned = command === "cordon"
+        if (!cordoned) draining.cancel()
         if ((members.self().cordoned === true) !== cordoned) members.announce({ cordoned })
         return Effect.undefined
       }

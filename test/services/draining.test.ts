@@ -153,10 +153,15 @@ describe("drain", () => {
     const draining = town.begin("a", drain({ node: "b", deadline: "1 minute" }))
     await town.pass(500)
     await town.get("a", uncordon("b"))
+    await town.until("it has ended", () => draining.exit !== undefined, 1000)
+    const told = Option.getOrThrow(Exit.getSuccess(await town.ended(draining)))
+    assert.deepStrictEqual(told[told.length - 1]!.stays, [
+      { sworm: "Things", name: "one@b", detail: "the node was uncordoned" }
+    ])
     Effect.runSync(stage.open("door"))
     await town.ended(passing)
-    assert.isTrue(Exit.isSuccess(await town.ended(draining)))
     await town.until("it is where it belongs", () => town.running().join() === "one@b on b")
+    await town.always("it never left", () => stage.count("stop Moved") === 0, 1000)
   }, TIMEOUT_MS)
 
   it("of a node that dies meanwhile fails with Unavailable; so does one of a node that nobody knows", async () => {

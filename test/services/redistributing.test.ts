@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import { Handoff, Membership, Placement } from "@sworm/sworm"
 import { failureOf, type NodeSettings, Town } from "./simulated.ts"
-import { Stage, Thing, type Things, thingsOf, type ThingsOptions, TIMEOUT_MS } from "./support.ts"
+import { Stage, steer, Thing, type Things, thingsOf, type ThingsOptions, TIMEOUT_MS } from "./support.ts"
 
 const townOf = (settings: NodeSettings = {}, options: ThingsOptions = {}): Town<Things> =>
   new Town(thingsOf(new Stage(), options), { settings })
@@ -47,6 +47,18 @@ describe("movesPerSecond", () => {
     await town.always("no more go", () => town.running("b").length === there, 10_000)
   }, TIMEOUT_MS)
 
+  it("begins anew when something changes meanwhile, no faster", async () => {
+    const town = townOf({ movesPerSecond: 1 })
+    await town.form("a")
+    await register(town, "a", numbered(20, "b"))
+    await town.form("b")
+    await town.until("some are there", () => town.running("b").length >= 2)
+    town.start("c")
+    await town.pass(3000)
+    assert.isAtMost(town.running("b").length, 8)
+    await town.until("all are there", () => town.running("b").length === 20)
+  }, TIMEOUT_MS)
+
   it("holds up neither a drain nor a leave", async () => {
     const town = townOf({ movesPerSecond: 1 })
     await town.form("a", "b")
@@ -57,17 +69,17 @@ describe("movesPerSecond", () => {
     assert.strictEqual(town.running("a").length, 30)
   }, TIMEOUT_MS)
 
-  it("does not hold up the end of what has lost its quorum", async () => {
-    const town = townOf({ movesPerSecond: 0.1 }, { placement: Placement.quorum(2, Placement.pin(() => "b")) })
-    await town.form("a", "c")
-    const begun = numbered(5, "b").map((name) =>
-      town.begin("a", (things) => Effect.exit(things.register(name, Thing, { start: 1 })))
-    )
-    await town.form("b")
-    for (const one of begun) await town.ended(one)
-    await register(town, "a", ["more"])
-    await town.part(["b"], ["a", "c"])
-    await town.until("nothing runs there", () => town.running("b").length === 0, 5000)
+  it("does not hold up the end of what has lost its quorum, and nor does redistributeAfter", async () => {
+    const town = townOf({ movesPerSecond: 0.01, redistributeAfter: "20 seconds" }, {
+      placement: Placement.quorum(2, steer)
+    })
+    await town.form("a", "b", "c")
+    await register(town, "a", numbered(5, "d"))
+    await town.form("d")
+    await town.until("one has gone", () => town.running("d").length === 1)
+    assert.strictEqual(town.running("a").length, 4)
+    await town.part(["a"], ["b", "c", "d"])
+    await town.until("nothing runs there", () => town.running("a").length === 0, 5000)
   }, TIMEOUT_MS)
 })
 
@@ -83,7 +95,7 @@ it("minResidence: what has just come is not moved on, and goes when it has been 
   assert.isBelow(town.nowMs - since, 7000)
   await town.until("the new one has gone", () => town.running("b").length === 2)
   assert.isAtLeast(town.nowMs - since, 7500)
-  // what has come is counted anew: it is not moved on at once
+  // whoever leaves does not wait for it
   await town.leave("b")
   assert.strictEqual(town.running("a").length, 2)
 }, TIMEOUT_MS)
