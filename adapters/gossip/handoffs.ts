@@ -132,10 +132,14 @@ const drain = (
   return Stream.paginate<Command, DrainProgress, Unavailable>(
     "drain",
     (command) =>
-      Effect.map(told(backend, node, command, deadlineMs), (progress) => [
-        progress === undefined ? [] : [progress],
-        progress === undefined || progress.isFinal ? Option.none() : Option.some("drained")
-      ])
+      Effect.flatMap(told(backend, node, command, deadlineMs), (progress) => {
+        if (progress === undefined) {
+          const detail = "it knows of none: it has been started anew since"
+          return Effect.fail(new Unavailable({ operation: `drain "${node}"`, detail }))
+        }
+        const next: Option.Option<Command> = progress.isFinal ? Option.none() : Option.some("drained")
+        return Effect.succeed([[progress], next] as const)
+      })
   )
 }
 
