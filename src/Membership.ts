@@ -1,7 +1,7 @@
 /** Which nodes there are, and how they are. */
 import { Context, type Effect, type Stream } from "effect"
 import type { Status } from "./protocol/swim.ts"
-import type { Unavailable } from "./SwormError.ts"
+import type { InvalidInput, Unavailable } from "./SwormError.ts"
 
 export type { Status } from "./protocol/swim.ts"
 
@@ -15,6 +15,8 @@ export interface Member {
   /** Has exchanged fully with the cluster: only such nodes register, take over and are given processes. */
   readonly synced: boolean
   readonly labels: Readonly<Record<string, string>>
+  /** It keeps what it has and is given nothing more (see `Handoff.cordon`). */
+  readonly cordoned: boolean
 }
 
 /** One change of one member; `before` is missing for a node not heard of yet. */
@@ -32,6 +34,12 @@ export interface Membership {
   readonly changes: Stream.Stream<MemberChange>
   /** Waits until this node is synced; fails with `Unavailable` after 30 s. */
   readonly awaitSynced: Effect.Effect<void, Unavailable>
+  /**
+   * Replaces what this node tells placement of itself; every node hears of it within moments, and processes move where
+   * they belong by then. Holds until it is set again or the run ends. Fails with `InvalidInput` when the labels are not
+   * texts, more than 64, or longer than 4,096 characters in all.
+   */
+  readonly setLabels: (labels: Readonly<Record<string, string>>) => Effect.Effect<void, InvalidInput>
   /**
    * Leaves for good: hands every process to another node (within the shutdown timeout), then says goodbye. Closing the
    * layer's scope does the same. Calling it again does nothing.

@@ -21,6 +21,7 @@
  */
 import { hash32, HASH_ID, pointHash, rendezvous as pickByScore, score, weightedScore } from "./protocol/hash.ts"
 import { compareText } from "./protocol/ids.ts"
+import { keepUngated, pickOf } from "./runtime/ungated.ts"
 
 /** A member that placement may choose: alive, synced, hosting the sworm and the process type. */
 export interface Candidate {
@@ -225,12 +226,6 @@ export const random: Placement = {
 
 // ---- one over another
 
-// A quorum is of all that host the sworm, wherever it stands in a composition: those around it must not ask it again
-// of the few candidates that they leave.
-const ungated = new WeakMap<Placement, Placement["pick"]>()
-
-const pickOf = (placement: Placement): Placement["pick"] => ungated.get(placement) ?? placement.pick
-
 const isAllowed = ({ allows }: Placement, key: string, candidate: Candidate): boolean =>
   allows?.(key, candidate) ?? true
 
@@ -241,7 +236,7 @@ const over = (then: Placement, change: Omit<Placement, "quorum">): Placement => 
   const gated: Placement["pick"] = (key, candidates, context) =>
     candidates.length < quorum ? undefined : pick(key, candidates, context)
   const placement = { ...then, ...change, name: `${change.name}/${then.name}`, pick: quorum === 0 ? pick : gated }
-  if (quorum > 0) ungated.set(placement, pick)
+  if (quorum > 0) keepUngated(placement, pick)
   return placement
 }
 

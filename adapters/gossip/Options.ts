@@ -20,6 +20,26 @@ export interface GossipOptions {
    * twice as much of each peer in parts. Should be equal on all nodes. Default 16 MiB.
    */
   readonly maxStateBytes?: number | undefined
+  /**
+   * Moves of redistribution that this node begins in a second, above 0. Lowering it spreads the work of a change of members
+   * over time; what was not moved yet runs where it is. Leaving, `move` and `drain` are not held back. Default: no limit.
+   */
+  readonly movesPerSecond?: number | undefined
+  /**
+   * Redistribution leaves a process where it is for so long after it started or came there. Raising it keeps processes from
+   * being moved twice in a row; a new node gets its share that much later. Default 0.
+   */
+  readonly minResidence?: Duration.Input | undefined
+  /**
+   * Redistribution begins so long after a change of members, and goes by the members that there are then. Raising it keeps
+   * a node that comes and goes from pulling processes to and fro. Default 50 ms.
+   */
+  readonly redistributeAfter?: Duration.Input | undefined
+  /**
+   * The node starts cordoned: it takes part, and is given no processes until `Handoff.uncordon`, when it has warmed up
+   * for instance. Default `false`.
+   */
+  readonly cordoned?: boolean | undefined
   /** Copies are compared with one random peer this often. Default 1 second. */
   readonly syncInterval?: Duration.Input | undefined
   /** Seeds and the recently dead are dialled again this often, so that a healed network merges. Default 10 seconds. */
@@ -66,6 +86,10 @@ export interface ResolvedGossipOptions {
   readonly handoffTimeoutMs: number
   readonly concurrentMoves: number
   readonly maxStateBytes: number
+  readonly movesPerSecond: number
+  readonly minResidenceMs: number
+  readonly redistributeAfterMs: number
+  readonly cordoned: boolean
   readonly syncIntervalMs: number
   readonly redialIntervalMs: number
   readonly formDelayMs: number
@@ -112,6 +136,10 @@ export const resolve = (options: GossipOptions, maxFrameBytes: number): Resolved
   handoffTimeoutMs: millis(options.handoffTimeout, "10 seconds"),
   concurrentMoves: options.concurrentMoves ?? 64,
   maxStateBytes: options.maxStateBytes ?? 16 * 1024 * 1024,
+  movesPerSecond: options.movesPerSecond ?? Infinity,
+  minResidenceMs: millis(options.minResidence, 0),
+  redistributeAfterMs: millis(options.redistributeAfter, 50),
+  cordoned: options.cordoned ?? false,
   syncIntervalMs: millis(options.syncInterval, "1 second"),
   redialIntervalMs: millis(options.redialInterval, "10 seconds"),
   formDelayMs: millis(options.formDelay, "200 millis"),

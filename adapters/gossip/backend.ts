@@ -18,11 +18,13 @@ import * as TimerQueues from "../../src/runtime/TimerQueue.ts"
 import { SnapshotStore } from "../../src/SnapshotStore.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { Transport } from "../../src/Transport.ts"
+import { Budget } from "./budget.ts"
 import { Caretaker } from "./caretaker.ts"
 import { Collector } from "./collector.ts"
 import { Core } from "./core.ts"
 import { Damping } from "./damping.ts"
 import { Directory } from "./directory.ts"
+import { Draining } from "./draining.ts"
 import { Estates } from "./estates.ts"
 import { GivenUps } from "./givenups.ts"
 import * as Joiner from "./joiner.ts"
@@ -52,6 +54,8 @@ export interface Backend {
   readonly registrations: Registrations
   readonly snapshots: Snapshots
   readonly rebalancer: Rebalancing.Rebalancer
+  readonly budget: Budget
+  readonly draining: Draining
   readonly givenUps: GivenUps
   readonly leave: Effect.Effect<void>
 }
@@ -184,9 +188,10 @@ export const makeBackend = Effect.fnUntraced(function* (
   registrations.onRenewed = (sworm, name) => leases.renew(sworm, name)
   yield* Leasing.drive(core, leases, (sworm, name) => registrations.expire(sworm, name))
   const mover = new Mover(core, snapshots)
+  const budget = new Budget(core)
   const registrar = new Registrar(core, registrations, recall)
   const caretaker = late.caretaker = new Caretaker(core, new Settler(core), recall)
-  const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover)
+  const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover, budget)
   replication.onCaughtUp = () => {
     replication.synced = true
     if (caretaker.mayTakeOver) return
@@ -200,7 +205,9 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
   const leave = makeLeave(core, rebalancer)
   yield* Effect.addFinalizer(() => leave)
-  return { core, mover, registrar, registrations, snapshots, rebalancer, givenUps: owned.givenUps, leave }
+  const draining = new Draining(core, mover)
+  const { givenUps } = owned
+  return { core, mover, registrar, registrations, snapshots, rebalancer, budget, draining, givenUps, leave }
 })
 
 /** Nodes that place differently can't agree on homes: that is a mistake in how they were deployed. */
@@ -218,7 +225,13 @@ const warnOfPlacements = (core: Core, sworm: string): void => {
 /** Does a change of a member change where anything belongs, or who is asked? */
 const matters = (member: Member, before: Member | undefined): boolean =>
   before === undefined || before.boot !== member.boot || before.synced !== member.synced ||
+  (before.cordoned === true) !== (member.cordoned === true) || !haveSameLabels(before, member) ||
   isGone(before.status) !== isGone(member.status) || (before.status === "leaving") !== (member.status === "leaving")
+
+const haveSameLabels = (a: Member, b: Member): boolean => {
+  const labels = Object.entries(a.labels)
+  return labels.length === Object.keys(b.labels).length && labels.every(([key, value]) => b.labels[key] === value)
+}
 
 /** Hands everything over, sees that what it wrote is kept by somebody, says goodbye; once. */
 const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.Effect<void> => {

@@ -3,12 +3,11 @@ import { Effect, type PubSub } from "effect"
 import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
-import type { Candidate, Placement, PlacementContext } from "../../src/Placement.ts"
+import type { Candidate, PlacementContext } from "../../src/Placement.ts"
 import { type Claim, type EndReason, type NameEntry, type Spec, type Tomb, union } from "../../src/protocol/claims.ts"
 import { applyChange, type Change, type Link } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
-import type { Member } from "../../src/protocol/swim.ts"
 import type { HybridClock } from "../../src/protocol/stamp.ts"
 import { nameKey } from "../../src/protocol/wire.ts"
 import { type Hosted } from "../../src/runtime/Hosted.ts"
@@ -17,11 +16,13 @@ import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
 import { StartFailed, TooManyProcesses } from "../../src/SwormError.ts"
 import { warn } from "../../src/runtime/log.ts"
+import { pickOf } from "../../src/runtime/ungated.ts"
 import type { Directory } from "./directory.ts"
 import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
 import { Fence } from "./fence.ts"
-import { type MembershipDriver, sectionOf, type View } from "./membership.ts"
+import { type Host, Hosts } from "./hosts.ts"
+import type { MembershipDriver } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
 import type { Requests } from "./requests.ts"
@@ -51,49 +52,11 @@ export interface CoreParts {
 }
 
 const WARN_EVERY_MS = 5000
-/** Sets of candidates that are kept, by sworm and type. */
-const MAX_KNOWN = 1000
-
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`
-
-/** A member as placement sees it. */
-export class Host implements Candidate {
-  readonly id: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly hash: number
-  readonly section: SectionId
-  readonly #core: Core
-  readonly #sworm: string
-  readonly #maxChildren: number
-
-  constructor(core: Core, sworm: string, section: SectionId, member: Member, maxChildren: number) {
-    this.#maxChildren = maxChildren
-    this.#core = core
-    this.#sworm = sworm
-    this.section = section
-    this.id = member.id
-    this.labels = member.labels
-    this.hash = member.hash
-  }
-
-  get load(): number {
-    return this.#core.load(this.#sworm, this.section)
-  }
-
-  get hasRoom(): boolean {
-    return this.load < this.#maxChildren
-  }
-}
-
-interface KnownCandidates {
-  readonly view: View
-  readonly generation: number
-  readonly candidates: ReadonlyArray<Host>
-}
 
 export class Core {
   readonly parts: CoreParts
-  readonly #candidates = new Map<string, KnownCandidates>()
+  readonly #hosts: Hosts
   readonly #starting = new Map<string, number>()
   /** Names with an operation of this node under way; nothing is decided about them until it ends. */
   readonly #busy = new Set<string>()
@@ -104,6 +67,8 @@ export class Core {
   onClaim: (sworm: string, name: string, claim: Claim | undefined) => void = () => {}
   /** Called before it is written that a name has ended for good. */
   onEnded: (sworm: string, name: string) => void = () => {}
+  /** Called with every process that starts here, or is moved here. */
+  onProcess: (process: LocalProcess) => void = () => {}
   /** Processes whose type answered that they stay where they are. */
   readonly staying = new WeakSet<LocalProcess>()
   /** Things that run here and were registered by hand: who to tell when they lose their name. */
@@ -116,6 +81,7 @@ export class Core {
 
   constructor(parts: CoreParts) {
     this.parts = parts
+    this.#hosts = new Hosts(parts.directory, parts.members, (sworm, section) => this.load(sworm, section))
     this.fence = new Fence(this, parts.options.stopWithinMs)
   }
 
@@ -139,27 +105,38 @@ export class Core {
 
   // ---- placement
 
-  /**
-   * Members that can be given processes of a sworm, or of one of its types. The same array for as long as they are the
-   * same members; their loads are always the present ones.
-   */
+  /** Members that host a sworm, or one of its types. */
+  hosts(sworm: string, type?: string): ReadonlyArray<Host> {
+    return this.#hosts.of(sworm, type).all
+  }
+
+  /** Those that are given processes of it: the cordoned only where there are no others. */
   candidates(sworm: string, type?: string): ReadonlyArray<Host> {
-    const { directory, members } = this.parts
-    const view = members.view()
-    const generation = directory.generation(sworm)
-    const key = type === undefined ? sworm : `${sworm}\n${type}`
-    const known = this.#candidates.get(key)
-    if (known?.view === view && known.generation === generation) return known.candidates
-    const candidates = view.active.flatMap((member) => {
-      const section = sectionOf(member)
-      const offer = directory.offer(sworm, section)
-      if (offer === undefined || (type !== undefined && !offer.types.includes(type))) return []
-      return [new Host(this, sworm, section, member, offer.maxChildren)]
-    })
-    // types are named by peers
-    if (this.#candidates.size > MAX_KNOWN) this.#candidates.clear()
-    this.#candidates.set(key, { view, generation, candidates })
-    return candidates
+    const { all, open } = this.#hosts.of(sworm, type)
+    return open.length > 0 ? open : all
+  }
+
+  /** This node, if it hosts them. */
+  own(sworm: string, type?: string): Host | undefined {
+    return this.hosts(sworm, type).find(({ id }) => id === this.parts.node.id)
+  }
+
+  /** Those that a name may be given to: the cordoned only where placement accepts none of the others. */
+  #choice(hosted: Hosted, name: string, type: string): ReadonlyArray<Host> {
+    const { all, open } = this.#hosts.of(hosted.id, type)
+    if (open === all) return all
+    const isAccepted = hosted.placement.isSticky === true
+      ? open.some((one) => this.mayHave(hosted, name, one))
+      : this.#pick(hosted, name, open) !== undefined
+    return isAccepted ? open : all
+  }
+
+  /** Is this node cordoned, and may the name be had by one that is not? */
+  isClosedTo(sworm: string, name: string, type: string): boolean {
+    const { members, node, processes } = this.parts
+    const hosted = processes.hosted(sworm)
+    return members.self().cordoned === true && hosted !== undefined &&
+      !this.#choice(hosted, name, type).some(({ id }) => id === node.id)
   }
 
   /**
@@ -167,11 +144,10 @@ export class Core {
    * by the member that hashing says, where the placement picks then.
    */
   home(hosted: Hosted, name: string, type: string): Candidate | undefined {
-    const { placement } = hosted
-    const candidates = this.candidates(hosted.id, type)
-    if (!this.fence.mayStart(hosted)) return undefined
-    if (placement.isSticky !== true) return this.pick(placement, name, candidates)
-    return rendezvous(hash32(name), candidates.filter((one) => this.mayHave(hosted, name, one)))
+    if (!this.#mayPlace(hosted, type)) return undefined
+    const choice = this.#choice(hosted, name, type)
+    if (hosted.placement.isSticky !== true) return this.#pick(hosted, name, choice)
+    return rendezvous(hash32(name), choice.filter((one) => this.mayHave(hosted, name, one)))
   }
 
   /** Does placement accept this node for the name at all? */
@@ -197,24 +173,47 @@ export class Core {
     caller: string,
     without: ReadonlyArray<string> = []
   ): Candidate | undefined {
-    const context = { caller, random: this.parts.random }
-    if (!this.fence.mayStart(hosted)) return undefined
-    const candidates = this.candidates(hosted.id, type)
-    // a pure placement has one home for a name, full or not; a sticky one picks among those that can take it
-    const able = hosted.placement.isSticky === true
-      ? candidates.filter((one) => one.hasRoom && !without.includes(one.id))
-      : candidates
-    return this.pick(hosted.placement, name, able, context)
+    if (!this.#mayPlace(hosted, type)) return undefined
+    return this.#among(hosted, name, this.#choice(hosted, name, type), caller, without)
   }
 
-  pick(
-    placement: Placement,
+  /** Where a process of this node may go while this node is cordoned: never to another that is. */
+  elsewhere(hosted: Hosted, name: string, type: string): Candidate | undefined {
+    if (!this.#mayPlace(hosted, type)) return undefined
+    return this.#among(hosted, name, this.#hosts.of(hosted.id, type).open, "", [])
+  }
+
+  /** A pure placement has one home for a name, full or not; a sticky one picks among those that can take it. */
+  #among(
+    hosted: Hosted,
+    name: string,
+    choice: ReadonlyArray<Host>,
+    caller: string,
+    without: ReadonlyArray<string>
+  ): Candidate | undefined {
+    const able = hosted.placement.isSticky === true
+      ? choice.filter((one) => one.hasRoom && !without.includes(one.id))
+      : choice
+    return this.#pick(hosted, name, able, { caller, random: this.parts.random })
+  }
+
+  /** What placement would pick among these, whoever else there is. */
+  next(hosted: Hosted, name: string, among: ReadonlyArray<Candidate>): Candidate | undefined {
+    return this.#pick(hosted, name, among)
+  }
+
+  #mayPlace(hosted: Hosted, type: string): boolean {
+    return this.fence.mayStart(hosted) && this.hosts(hosted.id, type).length >= (hosted.placement.quorum ?? 0)
+  }
+
+  #pick(
+    { placement }: Hosted,
     name: string,
     candidates: ReadonlyArray<Candidate>,
     context?: PlacementContext
   ): Candidate | undefined {
     try {
-      return placement.pick(name, candidates, context)
+      return pickOf(placement)(name, candidates, context)
     } catch (error) {
       // it may be the user's function: without its answer the name stays where it is
       this.warn(`placement "${placement.name}" failed for "${name}": ${String(error)}`)
@@ -358,6 +357,7 @@ export class Core {
       }
       const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
       processes.add(process)
+      this.onProcess(process)
       return process.start(handoff).pipe(
         Effect.andThen(Effect.suspend((): Effect.Effect<LocalProcess, StartFailed> => {
           if (handoff !== undefined) process.snapshots?.begin(handoff.ageMs)

@@ -31,15 +31,18 @@ export const explain = ({ core, rebalancer }: Backend, sworm: string, name: stri
   const holder = slot === undefined ? undefined : directory.ref(sworm, name)
   const process = processes.get(sworm, primary)
   const status = statusOf(core, top, claims.length > 0)
+  const stays = core.hosts(sworm).some(({ id, isCordoned }) => id === holder?.node && isCordoned)
   const pending = process === undefined
-    ? holder !== undefined && home !== undefined && home !== holder.node ? home : undefined
+    ? holder !== undefined && home !== undefined && home !== holder.node && !stays ? home : undefined
     : rebalancer.target(process)
   return {
     name: primary,
     home,
     holder,
     status,
-    why: why(core, status, hosted, holder?.node, home, placement, sworm),
+    why: stays && status === "running"
+      ? `"${holder!.node}" is cordoned and keeps what it has: it stays there until that is drained or uncordoned`
+      : why(core, status, hosted, holder?.node, home, placement, sworm),
     placement,
     candidates: core.candidates(sworm, type).map(({ id, load }) => ({ node: id, load })),
     registrar: core.registrar(sworm, name),
@@ -121,12 +124,16 @@ export const plan = (core: Core, sworm: string, change: PlanChange): Plan | unde
   const placement = change.placement ?? processes.hosted(sworm)?.placement
   if (placement === undefined) return undefined
   const candidates = candidatesOf(core, sworm, change)
+  // a cordoned node is given nothing, and gives nothing away
+  const keeps = new Set(core.hosts(sworm).filter(({ id }) => !change.without?.includes(id)).map(({ id }) => id))
+  for (const { id } of candidates) keeps.delete(id)
   const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]))
   const moves: Array<Plan["moves"][number]> = []
   const homeless: Array<string> = []
   for (const [{ name }, { claim, section }] of directory.present(sworm)) {
     if (claim.spec === undefined) continue
     const from = nodeOf(section)
+    if (keeps.has(from)) continue
     const to = placeBy(placement, name, from, candidates)?.id
     if (to === undefined) {
       homeless.push(name)

@@ -96,7 +96,7 @@ export class Fence {
 
   #suffices({ id, placement: { quorum = 0, survives } }: Hosted, side: ReadonlySet<string>): boolean {
     const { members } = this.#core.parts
-    if (this.#core.candidates(id).filter((one) => side.has(one.id)).length < quorum) return false
+    if (this.#core.hosts(id).filter((one) => side.has(one.id)).length < quorum) return false
     if (survives === undefined) return true
     const all = members.everyone().filter(({ status }) => status !== "left")
     return survives(side, all.map(({ boot, id }) => ({ id, boot })))

@@ -7,7 +7,7 @@ import { msgpack } from "../../src/protocol/codec.ts"
 import { hash32, mix32 } from "../../src/protocol/hash.ts"
 import { bootOf, compareText, nodeOf, type SectionId, sectionId } from "../../src/protocol/ids.ts"
 import { seededRandom } from "../../src/protocol/random.ts"
-import { isGone, type Member as SwimMember, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
+import { type Announcement, isGone, type Member as SwimMember, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
 import { Channel, decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
 import { steadyMs } from "../../src/runtime/clocks.ts"
 import { TransportError } from "../../src/SwormError.ts"
@@ -36,7 +36,7 @@ export interface MembershipDriver {
   /** Is it of a run that was dead for so long that nothing of it is believed any more? */
   readonly isForgotten: (section: SectionId) => boolean
   readonly self: () => SwimMember
-  readonly announce: (change: Parameters<Swim["announce"]>[0]) => void
+  readonly announce: (change: Announcement) => void
   /** How often this node was told that it is dead. */
   readonly deaths: () => number
   readonly changes: Stream.Stream<MemberChange>
@@ -62,7 +62,10 @@ const makeView = (swim: Swim): View => {
   return { present, active, hash }
 }
 
-export const publicMember = ({ hash: _, life: _life, ...member }: SwimMember): Member => member
+export const publicMember = ({ cordoned = false, hash: _, life: _life, ...member }: SwimMember): Member => ({
+  ...member,
+  cordoned
+})
 
 export const make = Effect.fnUntraced(function* (
   node: Node,
@@ -76,8 +79,10 @@ export const make = Effect.fnUntraced(function* (
   const changes = yield* PubSub.sliding<MemberChange>(1024)
   const now = steadyMs(clock)
   const { boot, id, labels } = node
+  const { address } = transport
+  const { cordoned } = options
   const swim = new Swim(
-    { id, boot, incarnation: 0, status: "alive", address: transport.address, synced: false, labels },
+    { id, boot, incarnation: 0, status: "alive", address, synced: false, labels, cordoned },
     options.swim,
     seededRandom(seed)
   )

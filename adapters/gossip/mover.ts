@@ -287,6 +287,9 @@ export class Mover {
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
       if (spec === undefined) return Effect.succeed(refused("NotRunning", "it was registered by hand"))
+      if (core.isClosedTo(sworm, name, spec.type)) {
+        return Effect.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
+      }
       const mine = core.entry(sworm, name)?.claim
       const heir = view.claims.find(({ section }) => section === mine?.successor)
       if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {

@@ -1,13 +1,13 @@
 /** Moves this node's processes to where placement wants them: after a change of members, on leaving, on command. */
 import { Effect, Latch } from "effect"
-import type { Candidate } from "../../src/Placement.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { debug, warn } from "../../src/runtime/log.ts"
 import type { HandoffFailure } from "../../src/SwormError.ts"
+import type { Budget } from "./budget.ts"
 import type { Core } from "./core.ts"
 import type { Mover } from "./mover.ts"
 
-/** Several changes close together are answered by one round of moves. */
+/** What could not be done now is tried again after this long. */
 const SETTLE_MS = 50
 /** A round that could not move everything is repeated after this long, twice as long each time; a change begins anew. */
 const RETRY_MIN_MS = 1000
@@ -28,17 +28,28 @@ export interface Rebalancer {
   readonly target: (process: LocalProcess) => string | undefined
 }
 
-export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
+interface Moving {
+  /** Asked before each. */
+  readonly mayGo: Effect.Effect<boolean>
+  /** They go because there are too many here. */
+  readonly isExcess?: boolean
+  /** How many at a time. */
+  readonly concurrency?: number
+  /** Takes those that no further try would move. */
+  readonly hopeless?: Set<LocalProcess>
+}
+
+export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budget: Budget) {
   const { members, node, options, processes } = core.parts
   const wanted = Latch.makeUnsafe(false)
-
-  const own = (process: LocalProcess): Candidate | undefined =>
-    core.candidates(process.sworm, process.type.name).find(({ id }) => id === node.id)
+  const changed = Latch.makeUnsafe(false)
 
   /** Where a process should be instead; `undefined` when it is right here, or nowhere better. */
   const target = (process: LocalProcess, isExcess = false): string | undefined => {
     const { hosted, name, type } = process
-    const here = own(process)
+    const here = core.own(process.sworm, type.name)
+    // cordoned it keeps what it has; where it leaves, or hosts it no more, it is none of the hosts
+    if (here?.isCordoned === true) return undefined
     if (hosted.placement.isSticky !== true) {
       const home = core.home(hosted, name, type.name)?.id
       return home === node.id ? undefined : home
@@ -50,26 +61,31 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
 
   /** Asked before anything is frozen for it. */
   const isFull = ({ sworm, type }: LocalProcess, to: string): boolean =>
-    core.candidates(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
+    core.hosts(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
 
-  const moveAll = (
-    moving: ReadonlyArray<LocalProcess>,
-    isExcess = false,
-    concurrency = options.concurrentMoves,
-    hopeless?: Set<LocalProcess>
-  ): Effect.Effect<number> => {
+  /** The budget's turn, unless something has changed meanwhile: then it is looked at anew. */
+  const turn: Effect.Effect<boolean> = Effect.suspend(() =>
+    !budget.isPaced ? Effect.succeed(!budget.isPaused) : Effect.map(
+      Effect.raceFirst(budget.turn, wanted.await),
+      () => !budget.isPaused && !wanted.isOpen()
+    )
+  )
+
+  const moveAll = (moving: ReadonlyArray<LocalProcess>, how: Moving): Effect.Effect<number> => {
+    const { concurrency = options.concurrentMoves, hopeless, isExcess = false, mayGo } = how
     let moved = 0
-    const move = (process: LocalProcess): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        const to = target(process, isExcess)
-        return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
-          onFailure: (error) => {
-            if (neverMoves.includes(error.reason)) hopeless?.add(process)
-            return debug(error.message)
-          },
-          onSuccess: () => Effect.sync(() => void moved++)
-        })
+    const moveTo = (process: LocalProcess): Effect.Effect<void> => {
+      const to = target(process, isExcess)
+      return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
+        onFailure: (error) => {
+          if (neverMoves.includes(error.reason)) hopeless?.add(process)
+          return debug(error.message)
+        },
+        onSuccess: () => Effect.sync(() => void moved++)
       })
+    }
+    const move = (process: LocalProcess): Effect.Effect<void> =>
+      Effect.flatMap(mayGo, (may) => may ? moveTo(process) : Effect.void)
     const isLarge = new Set(moving.filter((process) => mover.isLarge(process)))
     return Effect.all([
       Effect.forEach(moving.filter((process) => !isLarge.has(process)), move, { concurrency, discard: true }),
@@ -94,6 +110,18 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       return count > 0 ? [...processes.of(hosted.id)].filter(mayMove).slice(-count) : []
     })
 
+  /** Those that may go now, and in how many ms the next may; `Infinity` when there is none. */
+  const ripe = (moving: ReadonlyArray<LocalProcess>): readonly [Array<LocalProcess>, waitMs: number] => {
+    const now: Array<LocalProcess> = []
+    let waitMs = Infinity
+    for (const process of moving) {
+      const rest = budget.restOf(process)
+      if (rest === 0) now.push(process)
+      else waitMs = Math.min(waitMs, rest)
+    }
+    return [now, waitMs]
+  }
+
   /** Without its quorum a sworm runs nothing: its names stay registered, and start again when there is one. */
   const stopMinority = Effect.suspend(() => {
     const stopped = [...processes.sworms()].filter((hosted) => !core.hasQuorum(hosted))
@@ -104,32 +132,45 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
   let failures = 0
   const look = (): void => {
     failures = 0
+    changed.openUnsafe()
     wanted.openUnsafe()
   }
 
   const round = Effect.gen(function* () {
     yield* wanted.await
-    // at once; and again for what has changed while this was waiting for changes to settle
-    yield* stopMinority
-    yield* Effect.sleep(SETTLE_MS)
+    // several changes close together are answered by one round of moves
+    yield* Effect.sleep(options.redistributeAfterMs)
     yield* wanted.close
     yield* stopMinority
-    if (members.self().status !== "alive") return
-    const moving = misplaced()
-    const surplus = moving.length > 0 ? [] : excess()
-    if (moving.length + surplus.length === 0) return
-    const moved = (yield* moveAll(moving)) + (yield* moveAll(surplus, true))
-    if (moved >= moving.length) return
-    const wait = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 8))
-    yield* Effect.raceFirst(Effect.sleep(wait), wanted.await)
+    if (members.self().status !== "alive" || budget.isPaused) return
+    const all = misplaced()
+    const [moving, restMs] = ripe(all)
+    const [surplus, surplusRestMs] = ripe(all.length > 0 ? [] : excess())
+    const moved = (yield* moveAll(moving, { mayGo: turn })) + (yield* moveAll(surplus, { mayGo: turn, isExcess: true }))
+    const retryMs = moved >= moving.length
+      ? Infinity
+      : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 8))
+    const waitMs = Math.min(retryMs, restMs, surplusRestMs)
+    if (waitMs === Infinity) return
+    yield* Effect.raceFirst(Effect.sleep(waitMs), wanted.await)
     yield* wanted.open
   })
-  yield* Effect.forkScoped(Effect.forever(
-    Effect.catchCause(
-      round,
-      (cause) => Effect.andThen(warn("A round of moves failed", cause), Effect.sleep(RETRY_MIN_MS))
-    )
-  ))
+  // not held up by rounds: at once, and again for what has started meanwhile
+  const minority = Effect.gen(function* () {
+    yield* changed.await
+    yield* changed.close
+    yield* stopMinority
+    yield* Effect.sleep(SETTLE_MS)
+    yield* stopMinority
+  })
+  for (const loop of [round, minority]) {
+    yield* Effect.forkScoped(Effect.forever(
+      Effect.catchCause(
+        loop,
+        (cause) => Effect.andThen(warn("A round of moves failed", cause), Effect.sleep(RETRY_MIN_MS))
+      )
+    ))
+  }
 
   const giveAway: Rebalancer["giveAway"] = (sworm) => {
     let total = 0
@@ -139,7 +180,8 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover) {
       rest().filter((process) => !core.staying.has(process) && !hopeless.has(process) && target(process) !== undefined)
     const rounds = Effect.gen(function* () {
       for (let moving = movable(); moving.length > 0; moving = movable()) {
-        const moved = yield* moveAll(moving, false, Math.max(LEAVING_MOVES, options.concurrentMoves), hopeless)
+        const concurrency = Math.max(LEAVING_MOVES, options.concurrentMoves)
+        const moved = yield* moveAll(moving, { mayGo: Effect.succeed(true), concurrency, hopeless })
         total += moved
         if (moved === 0) yield* Effect.sleep(SETTLE_MS)
       }

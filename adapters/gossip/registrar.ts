@@ -308,7 +308,7 @@ export class Registrar {
   })
 
   #whyNowhere(sworm: string, type: string | undefined): string {
-    const hosts = this.#core.candidates(sworm).length
+    const hosts = this.#core.hosts(sworm).length
     const quorum = this.#core.parts.processes.hosted(sworm)?.placement.quorum ?? 0
     if (hosts === 0) return `no node hosts "${sworm}" now`
     const hosted = this.#core.parts.processes.hosted(sworm)
@@ -316,7 +316,7 @@ export class Registrar {
       return `this side of the cluster may not run "${sworm}": too few of its nodes have answered lately`
     }
     if (hosts < quorum) return `${hosts} nodes host "${sworm}", its quorum is ${quorum}`
-    if (type !== undefined && this.#core.candidates(sworm, type).length === 0) {
+    if (type !== undefined && this.#core.hosts(sworm, type).length === 0) {
       return `none of the ${hosts} nodes that host "${sworm}" has the process type "${type}"`
     }
     return `placement picks none of the ${hosts} nodes that host it`
@@ -345,7 +345,7 @@ export class Registrar {
         this.#core.fence.isWaiting(hosted) ? AGAIN : this.#core.target(hosted, name, type, caller)?.id
       )
     }
-    const host = this.#core.candidates(sworm).find(({ id }) => id !== node.id)
+    const host = this.#core.hosts(sworm).find(({ id }) => id !== node.id)
     if (host === undefined) return Effect.succeed(undefined)
     return requests.ask(host.id, Method.home, [sworm, name, type, caller], ASK_TIMEOUT_MS).pipe(
       Effect.map((reply) => {

@@ -30,7 +30,8 @@ export const Method = {
   silence: 17,
   relaySettle: 18,
   keep: 19,
-  recall: 20
+  recall: 20,
+  control: 21
 } as const
 
 /** Why there is no answer. */

@@ -1,20 +1,19 @@
-/** The services, as the rest of the program sees them: Membership and Handoff here, the others beside. */
+/** The services, as the rest of the program sees them: Membership here, the others beside. */
 import { Context, Effect, type Scope, Stream } from "effect"
 import type { Discovery } from "../../src/Discovery.ts"
 import { Dispatch } from "../../src/Dispatch.ts"
 import { Handoff } from "../../src/Handoff.ts"
 import { Membership } from "../../src/Membership.ts"
 import type { Node } from "../../src/Node.ts"
-import { asArray, asCount, asText, swormKey } from "../../src/protocol/wire.ts"
 import { Registry } from "../../src/Registry.ts"
 import { Supervisor } from "../../src/Supervisor.ts"
-import { asHandoffFailure, HandoffError, NotRegistered, type ProcessRef, Unavailable } from "../../src/SwormError.ts"
+import { InvalidInput, Unavailable } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { type Backend, makeBackend } from "./backend.ts"
+import { handoffOf } from "./handoffs.ts"
 import { type MembershipDriver, publicMember } from "./membership.ts"
 import type { GossipOptions } from "./Options.ts"
 import { registryOf } from "./registry.ts"
-import { Method } from "./requests.ts"
 import { supervisorOf } from "./supervisor.ts"
 
 const AWAIT_SYNCED_MS = 30_000
@@ -44,9 +43,31 @@ const membershipOf = ({ core, leave }: Backend): Membership => {
     members: Effect.sync(() => members.everyone().map(publicMember).sort((a, b) => a.id < b.id ? -1 : 1)),
     changes: members.changes,
     awaitSynced: awaitSynced(members),
+    setLabels: (labels) => setLabels(members, labels),
     leave
   }
 }
+
+const MAX_LABELS = 64
+const MAX_LABEL_CHARACTERS = 4096
+
+const setLabels = (
+  members: MembershipDriver,
+  labels: Readonly<Record<string, string>>
+): Effect.Effect<void, InvalidInput> =>
+  Effect.suspend(() => {
+    const flat: ReadonlyArray<unknown> = Object.entries(labels).flat()
+    if (!flat.every((text) => typeof text === "string")) {
+      return Effect.fail(new InvalidInput({ what: "labels", detail: "each must be a text" }))
+    }
+    const characters = flat.join("").length
+    if (flat.length > 2 * MAX_LABELS || characters > MAX_LABEL_CHARACTERS) {
+      const detail = `${flat.length / 2} labels of ${characters} characters: give at most ${MAX_LABELS} of ` +
+        `${MAX_LABEL_CHARACTERS} in all`
+      return Effect.fail(new InvalidInput({ what: "labels", detail }))
+    }
+    return Effect.sync(() => members.announce({ labels: { ...labels } }))
+  })
 
 const awaitSynced = (members: MembershipDriver): Effect.Effect<void, Unavailable> =>
   Stream.fromEffect(Effect.void).pipe(
@@ -62,60 +83,3 @@ const awaitSynced = (members: MembershipDriver): Effect.Effect<void, Unavailable
         )
     })
   )
-
-// ---- Handoff
-
-const handoffOf = (backend: Backend): Handoff => {
-  const { core, rebalancer } = backend
-  const { moves, node, replication, requests } = core.parts
-  requests.answer(Method.move, (_, body) => {
-    const [sworm, name, target] = asArray(body, 3)
-    return Effect.match(moveHere(backend, asText(sworm), asText(name), asText(target)), {
-      onFailure: (error) =>
-        error._tag === "HandoffError" ? [false, error.detail, error.reason] : [false, error.message, "NotRunning"],
-      onSuccess: (ref) => [true, ref.epoch]
-    })
-  })
-  return {
-    move: (sworm, name, target) => move(backend, sworm, name, target),
-    moves: Stream.fromPubSub(moves),
-    drain: Effect.suspend(() => {
-      for (const key of [...replication.replica.keysOf(node.section)]) {
-        if (key.startsWith(swormKey(""))) replication.write(key, undefined)
-      }
-      return rebalancer.giveAway()
-    })
-  }
-}
-
-const moveHere = (
-  { core, mover }: Backend,
-  sworm: string,
-  name: string,
-  target: string
-): Effect.Effect<ProcessRef, HandoffError | NotRegistered> => {
-  const process = core.parts.processes.get(sworm, name)
-  return process === undefined ? Effect.fail(new NotRegistered({ sworm, name })) : mover.move(process, target)
-}
-
-const move = Effect.fnUntraced(function* (
-  backend: Backend,
-  sworm: string,
-  name: string,
-  target: string
-): Effect.fn.Return<ProcessRef, NotRegistered | HandoffError | Unavailable> {
-  const { directory, node, options, requests } = backend.core.parts
-  const ref = directory.ref(sworm, name)
-  if (ref === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
-  if (ref.node === target) return ref
-  if (ref.node === node.id) return yield* moveHere(backend, sworm, name, target)
-  const reply = yield* requests.ask(ref.node, Method.move, [sworm, name, target], 2 * options.handoffTimeoutMs).pipe(
-    Effect.mapError((error) => new Unavailable({ operation: `move "${name}"`, detail: error.detail }))
-  )
-  const [ok, value, reason] = asArray(reply)
-  if (ok !== true) {
-    const why = { reason: asHandoffFailure(reason), detail: asText(value) }
-    return yield* Effect.fail(new HandoffError({ name, node: target, ...why }))
-  }
-  return { sworm, name, node: target, epoch: asCount(value) }
-})

@@ -20,7 +20,8 @@ import {
 import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { pack, type Taken } from "../../src/runtime/Snapshots.ts"
-import { type Core, type Host, keyOf } from "./core.ts"
+import { type Core, keyOf } from "./core.ts"
+import type { Host } from "./hosts.ts"
 import { movedCalls } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
@@ -121,10 +122,10 @@ export class Snapshots {
   }
 
   /** What a placement refuses to choose from is chosen from by hashing. */
-  #next({ hosted: { placement } }: LocalProcess, name: string, rest: ReadonlyArray<Host>): Host {
-    const picked: Candidate | undefined = placement.isSticky === true
+  #next({ hosted }: LocalProcess, name: string, rest: ReadonlyArray<Host>): Host {
+    const picked: Candidate | undefined = hosted.placement.isSticky === true
       ? undefined
-      : this.#core.pick(placement, name, rest)
+      : this.#core.next(hosted, name, rest)
     return rest.find((one) => one === picked) ?? rendezvous(hash32(name), rest) ?? rest[0]!
   }
 

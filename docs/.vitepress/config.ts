@@ -24,6 +24,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Concepts", link: "/concepts" },
   { text: "Supervision", link: "/supervision" },
   { text: "Placement", link: "/placement" },
+  { text: "When processes move", link: "/redistribution" },
   { text: "The registry", link: "/registry" },
   { text: "Consistency", link: "/consistency" },
   { text: "Protocol", link: "/protocol" },

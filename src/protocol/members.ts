@@ -13,6 +13,8 @@ export interface Member {
   readonly address: string
   readonly synced: boolean
   readonly labels: Readonly<Record<string, string>>
+  /** It keeps what it has, and is given no new names and no moves. Absent: not so. */
+  readonly cordoned?: boolean | undefined
   /** Hash of the id, for rendezvous. Made here, never sent. */
   readonly hash: number
 }

@@ -30,6 +30,14 @@ export type SwimMessage =
     readonly lowest: string
   }
 
+/** What a node may say anew of itself. */
+export interface Announcement {
+  readonly synced?: boolean
+  readonly status?: "alive" | "leaving" | "left"
+  readonly cordoned?: boolean
+  readonly labels?: Member["labels"]
+}
+
 /** What an indirect probe found. */
 export type ProbeOutcome = "answered" | "refused" | "silent"
 
@@ -234,7 +242,7 @@ export class Swim {
   }
 
   /** Changes what this node says of itself and tells everyone. */
-  announce(change: { readonly synced?: boolean; readonly status?: "alive" | "leaving" | "left" }): Array<SwimOutput> {
+  announce(change: Announcement): Array<SwimOutput> {
     this.#restate({ ...this.#self, ...change, incarnation: this.#self.incarnation + 1 })
     return this.#take()
   }

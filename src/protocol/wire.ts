@@ -143,12 +143,13 @@ const encodeUpdates = (updates: ReadonlyArray<Update>): ReadonlyArray<unknown> =
     update.address,
     update.synced,
     Object.entries(update.labels).flat(),
-    update.life ?? 0
+    update.life ?? 0,
+    update.cordoned === true
   ])
 
 const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
   asArray(u).map((item) => {
-    const [id, boot, incarnation, status, address, synced, labels, life] = asArray(item, 8)
+    const [id, boot, incarnation, status, address, synced, labels, life, cordoned] = asArray(item, 9)
     const flat = asTexts(labels)
     if (flat.length % 2 !== 0) fail("pairs of labels")
     const record: Record<string, string> = Object.create(null)
@@ -161,7 +162,8 @@ const decodeUpdates = (u: unknown): ReadonlyArray<Update> =>
       address: asText(address),
       synced: asFlag(synced),
       labels: { ...record },
-      ...(asCount(life) === 0 ? {} : { life: asCount(life) })
+      ...(asCount(life) === 0 ? {} : { life: asCount(life) }),
+      ...(asFlag(cordoned) ? { cordoned: true } : {})
     }
   })
 

@@ -153,7 +153,8 @@ const anyUpdate = Schema.Struct({
   status: Schema.Literals(["alive", "leaving", "suspect", "dead", "left"]),
   address: text,
   synced: Schema.Boolean,
-  labels: Schema.Record(text, text)
+  labels: Schema.Record(text, text),
+  cordoned: Schema.optionalKey(Schema.Literal(true))
 })
 
 const updates = list(anyUpdate, 0, 4)
@@ -334,7 +335,7 @@ describe("keys", () => {
 })
 
 const goodClaim = encodeClaim(claim(1, ["1/1/a"]))
-const goodUpdate = ["a", 1, 0, 0, "a:1", true, [], 0]
+const goodUpdate = ["a", 1, 0, 0, "a:1", true, [], 0, false]
 const withAt = (values: ReadonlyArray<unknown>, at: number, value: unknown): ReadonlyArray<unknown> =>
   values.map((old, i) => i === at ? value : old)
 const delta = (...items: ReadonlyArray<unknown>): unknown => [2, [["1/a", 3, 9, 0, items]], true, 0]
@@ -459,6 +460,7 @@ describe("messages that are none", () => {
     ),
     ["an update with a bad address", [4, [withAt(goodUpdate, 4, null)]]],
     ["an update with a bad flag", [4, [withAt(goodUpdate, 5, 1)]]],
+    ["an update with a bad cordon", [4, [withAt(goodUpdate, 8, 1)]]],
     ["an update with labels that are no texts", [4, [withAt(goodUpdate, 6, ["a", 1])]]],
     ["an update with a label without its value", [4, [withAt(goodUpdate, 6, ["a", "b", "c"])]]],
     ["an update with labels as an object", [4, [withAt(goodUpdate, 6, { a: "b" })]]]

@@ -101,7 +101,8 @@ describe("[D15] what is sent", () => {
     town.until(`c knows ${count}`, () => town.names("c").length === count)
 
   it("[D15] to a newcomer: all, in frames of a bounded size", async () => {
-    const town = clientsOn()
+    // whether it compares itself with one of them first or with both at once is chance: here with one
+    const town = clientsOn({ seed: 2 })
     town.start("a", "b")
     await town.until("a and b are one", () => town.isTogether(["a", "b"]))
     await fill(town)

@@ -6,13 +6,13 @@ import * as Gossip from "@sworm/sworm/gossip"
 import { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import type { App, ThingsClient } from "./support.ts"
 
-export type Settings = Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
+export type NodeSettings = Gossip.GossipOptions & Omit<Node.NodeOptions, "id">
 
 export interface TownOptions {
   /** Default 1. */
   readonly seed?: number
-  /** What the nodes are told besides who they are: all the same, or each its own. */
-  readonly settings?: Settings | ((id: string) => Settings)
+  /** What the nodes are told besides who they are. */
+  readonly settings?: NodeSettings | ((id: string) => NodeSettings)
   /** Where a node looks for others. Default: at every node that was ever named in this town. */
   readonly discovery?: (id: string) => Discovery.Discovery
   readonly weather?: VirtualNetwork.Weather
@@ -35,21 +35,22 @@ export class Town<Self, Client = ThingsClient> {
     const addresses = Effect.sync(() => [...this.ids].map(VirtualNetwork.addressOf))
     const discovery = options.discovery ?? (() => ({ addresses }))
     const store = options.store === undefined ? Layer.empty : Layer.succeed(SnapshotStore.SnapshotStore)(options.store)
-    const settingsOf = (id: string) =>
-      ({
-        redialInterval: "2 seconds",
-        shutdownTimeout: "5 seconds",
-        ...typeof options.settings === "function" ? options.settings(id) : options.settings
-      }) as const
-    const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> =>
-      this.#appOf(id).layer.pipe(
+    const settingsOf = (id: string): NodeSettings => {
+      const { settings } = options
+      const own = typeof settings === "function" ? settings(id) : settings
+      return { redialInterval: "2 seconds", shutdownTimeout: "5 seconds", ...own }
+    }
+    const node = (id: string): Layer.Layer<Memory.Services | Self, unknown, VirtualNetwork.VirtualNetwork> => {
+      const settings = settingsOf(id)
+      return this.#appOf(id).layer.pipe(
         Layer.provideMerge(
-          Gossip.layer(settingsOf(id)).pipe(
+          Gossip.layer(settings).pipe(
             Layer.provide([VirtualNetwork.layerTransport, Discovery.layer(discovery(id)), store]),
-            Layer.provideMerge(Node.layer({ ...settingsOf(id), id }))
+            Layer.provideMerge(Node.layer({ ...settings, id }))
           )
         )
       )
+    }
     this.world = new Simulation.World({ seed: options.seed ?? 1, node, weather: options.weather })
   }
 

@@ -86,6 +86,8 @@ export type ThingsClient = Sworm.SwormClient<typeof Thing>
 export interface ThingsOptions extends Omit<Sworm.SwormOptions<ReadonlyArray<never>>, "processes"> {
   readonly init?: (context: { readonly name: string; readonly handoff: number | undefined }) => Effect.Effect<unknown>
   readonly stop?: (reason: Process.StopReason) => Effect.Effect<unknown>
+  /** Answers that they stay where they are. */
+  readonly stays?: boolean
 }
 
 export interface App<Self, Client> {
@@ -95,11 +97,12 @@ export interface App<Self, Client> {
 
 /** Things that tell a stage: `init`, then `stop <reason>` and `stopped <reason>` around the given hook. */
 export const thingsOf = (stage: Stage, options: ThingsOptions = {}) => {
-  const { init = () => Effect.void, stop = () => Effect.void, ...sworm } = options
+  const { init = () => Effect.void, stays = false, stop = () => Effect.void, ...sworm } = options
   class Service extends Sworm.Service<Things>()("Things", { placement: steer, ...sworm, processes: [Thing] }) {}
   const implementation = Service.toLayer(Thing, {
     init: (context) =>
       stage.note(`init ${context.name}`).pipe(Effect.andThen(init(context)), Effect.as(context.args.start)),
+    ...(stays ? { beginHandoff: () => Effect.succeed(Handoff.ignore) } : {}),
     stop: (reason) =>
       stage.note(`stop ${reason}`).pipe(Effect.andThen(stop(reason)), Effect.andThen(stage.note(`stopped ${reason}`))),
     handlers: {

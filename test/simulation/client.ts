@@ -1,5 +1,5 @@
 /** What a client on a node does for each operation; what it sees at once is checked at once. */
-import { Cause, Effect, Exit, Option } from "effect"
+import { Cause, Effect, Exit, Option, Stream } from "effect"
 import { Handoff, Membership } from "@sworm/sworm"
 import type { Simulation } from "@sworm/sworm/testing"
 import { others } from "./expected.ts"
@@ -59,6 +59,12 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
       case "Move": {
         const handoff = yield* Handoff.Handoff
         return yield* handoff.move(operation.sworm, name, operation.to)
+      }
+      case "Command": {
+        const handoff = yield* Handoff.Handoff
+        return operation.name === "drain"
+          ? yield* Stream.runDrain(handoff.drain({ node: operation.to }))
+          : yield* handoff[operation.name](operation.to)
       }
       case "Forget":
         return yield* client.unregister(name)

@@ -16,10 +16,16 @@ export type Operation =
   | { readonly _tag: "Join"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Leave"; readonly sworm: SwormId; readonly name: string; readonly group: string }
   | { readonly _tag: "Alias"; readonly sworm: SwormId; readonly name: string; readonly alias: string }
+  /** What a node is told about moves. */
+  | { readonly _tag: "Command"; readonly sworm: SwormId; readonly name: Command; readonly to: string }
   /** Ends a name behind the back of the oracle: to see that checkers can fail. In no script that is made by chance. */
   | { readonly _tag: "Forget"; readonly sworm: SwormId; readonly name: string }
   /** A value of the sworm as a whole. */
   | { readonly _tag: "Put"; readonly sworm: SwormId; readonly name: string; readonly value: number }
+
+export type Command = "cordon" | "uncordon" | "pause" | "resume" | "drain"
+
+const commands: ReadonlyArray<Command> = ["cordon", "cordon", "uncordon", "drain", "drain", "pause", "resume"]
 
 export const swormIds: ReadonlyArray<SwormId> = ["Cells", "Roamers", "Guarded"]
 export const names: ReadonlyArray<string> = ["ant", "bee", "cat", "dog", "elk"]
@@ -49,3 +55,11 @@ export const operation = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, n
   if (roll < 95) return { _tag: "Alias", sworm, name, alias: `${name}'s other name` }
   return { _tag: "Put", sworm, name, value: next }
 }
+
+/** A random command to a random node. */
+export const command = (dice: Simulation.Dice, nodes: ReadonlyArray<string>): Operation => ({
+  _tag: "Command",
+  sworm: "Cells",
+  name: dice.pick(commands),
+  to: dice.pick(nodes)
+})

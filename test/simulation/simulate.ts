@@ -1,11 +1,12 @@
 /** One seed, one history: a storm of faults and requests, then calm; then everything must be as promised. */
+import { mix32 } from "../../src/protocol/hash.ts"
 import { seededRandom } from "../../src/protocol/random.ts"
 import { Simulation } from "@sworm/sworm/testing"
 import { checkers } from "./checkers/all.ts"
 import { excuseLost } from "./checkers/registrations.ts"
 import { ask } from "./client.ts"
 import { nodesOf, type Services } from "./nodes.ts"
-import { type Operation, operation } from "./operations.ts"
+import { command, type Operation, operation } from "./operations.ts"
 import { Oracle } from "./oracle.ts"
 
 export type Script = Simulation.Script<Operation>
@@ -31,6 +32,9 @@ export interface Shape {
   /** Requests of clients. Default 60. */
   readonly steps?: number | undefined
 }
+
+/** In every so many seeds nodes are cordoned, drained and paused too. */
+const COMMANDS_EVERY = 4
 
 const BOOT_MS = 1500
 const STORM_MS = 12_000
@@ -59,10 +63,20 @@ export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {
     const atMs = Math.round(BOOT_MS / 2 + dice.between(0, STORM_MS + BOOT_MS / 2))
     script.push({ atMs, node: dice.pick(nodes), operation: asked })
   }
+  if (seed % COMMANDS_EVERY === 0) script.push(...commanding(seed, nodes))
   for (const step of Simulation.storm<Operation>(dice, { nodes, forMs: STORM_MS })) {
     script.push({ ...step, atMs: step.atMs + BOOT_MS })
   }
   return { seed, nodes, script: Simulation.inOrder(script) }
+}
+
+/** By dice of its own: the other requests of a seed are the same with it and without. */
+const commanding = (seed: number, nodes: ReadonlyArray<string>): ReadonlyArray<Simulation.Step<Operation>> => {
+  const dice = new Simulation.Dice(seededRandom(mix32(seed ^ 0xc0d0)))
+  return Array.from({ length: 2 + dice.below(8) }, () => {
+    const atMs = Math.round(BOOT_MS + dice.between(0, STORM_MS))
+    return { atMs, node: dice.pick(nodes), operation: command(dice, nodes) }
+  })
 }
 
 /** Every so many seeds the simulation goes on for minutes, to see that what was needed for the faults is dropped. */

@@ -3,6 +3,8 @@
 import { Context, DateTime, Effect, Layer, type Option, Ref, Schedule, Schema, type Scope, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import {
+  type Handoff,
+  type Membership,
   Memory,
   type Node,
   Placement,
@@ -378,12 +380,27 @@ Placement.pin(() => 1)
 // @ts-expect-error a label has a value
 Placement.label("role")
 
+// ---- moves
+
+declare const handoff: Handoff.Handoff
+declare const membership: Membership.Membership
+same<Flow<ReturnType<typeof handoff.drain>>, readonly [Handoff.DrainProgress, SwormError.Unavailable, never]>(true)
+same<Parts<ReturnType<typeof membership.setLabels>>, readonly [void, SwormError.InvalidInput, never]>(true)
+// @ts-expect-error an id
+handoff.cordon({ node: "a" })
+// @ts-expect-error a duration
+handoff.drain({ deadline: "soon" })
+// @ts-expect-error labels are text
+membership.setLabels({ cpus: 4 })
+Memory.layerNode({ cordoned: true, movesPerSecond: 10, minResidence: "1 second", redistributeAfter: 100 })
+
 // ---- nothing is `any`
 
 type Client = Context.Service.Shape<typeof Rooms>
 same<Leaks<Client>, never>(true)
 same<Leaks<Context.Service.Shape<typeof Plain>>, never>(true)
 same<Leaks<Registry.Registry> | Leaks<Supervisor.Supervisor>, never>(true)
+same<Leaks<Handoff.Handoff> | Leaks<Membership.Membership>, never>(true)
 same<Leaks<typeof Placement> | Leaks<typeof Sworm> | Leaks<typeof Process>, never>(true)
 same<Leaks<Process.Self<number>> | Leaks<Process.Timers<(typeof Room)["protocol"][number]>>, never>(true)
 same<Leaks<Process.Client<(typeof Room)["protocol"][number], never>>, never>(true)

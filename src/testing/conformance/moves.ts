@@ -1,5 +1,5 @@
 /** Moves: a node leaves, a node joins, a process is sent elsewhere; under load as well. */
-import { Effect, Fiber, Random, Ref, Stream } from "effect"
+import { Effect, Fiber, Option, Random, Ref, Stream } from "effect"
 import type { Move } from "../../Handoff.ts"
 import { check, equal, eventually, eventuallyEqual, fails, show } from "./check.ts"
 import { group, isOn, memberNames, names, seenBy, type TestCluster, type TestNode, whereis } from "./cluster.ts"
@@ -393,8 +393,8 @@ export const cases: ReadonlyArray<ConformanceCase> = [
     ([a, b, c]) =>
       Effect.gen(function* () {
         const before = yield* populate(a, 30, (i) => `p${i}@${"abc"[i % 3]}`)
-        const moved = yield* c.handoff.drain
-        yield* equal(moved, 10, "moved")
+        const last = Option.getOrThrow(yield* Stream.runLast(c.handoff.drain()))
+        yield* equal([last.moved, last.left, last.failed, last.isFinal], [10, 0, 0, true], "moved, left, failed, final")
         yield* equal((yield* c.supervisor.which("conformance/Workers", c.id)).length, 0, "processes of c")
         yield* allKept([a, b], before)
         for (let i = 0; i < 5; i++) {

@@ -1,5 +1,5 @@
 /** What moves when nodes join and leave, and what stays. */
-import { Effect, Option } from "effect"
+import { Effect, Option, Stream } from "effect"
 import * as Placement from "../../Placement.ts"
 import { check, equal, eventually, fails } from "./check.ts"
 import type { TestNode } from "./cluster.ts"
@@ -33,6 +33,13 @@ const roundOfMoves = (stage: Stage, nodes: ReadonlyArray<TestNode>, joined: Test
     yield* stage.host(joined, Marker)
     for (const name of names) yield* foundOn(clients, name, joined.id)
   })
+
+const knowCordon = (nodes: ReadonlyArray<TestNode>, node: string, cordoned: boolean) =>
+  Effect.forEach(nodes, ({ id, membership }) =>
+    eventually(
+      Effect.map(membership.members, (all) => all.some((one) => one.id === node && one.cordoned === cordoned)),
+      `"${id}" knows whether "${node}" is cordoned`
+    ), { discard: true })
 
 export const cases: ReadonlyArray<ConformanceCase> = [
   define(
@@ -145,6 +152,50 @@ export const cases: ReadonlyArray<ConformanceCase> = [
         for (const name of names) yield* foundOn([onC], name, undefined)
         yield* equal((yield* onC.which("c")).length, 0, "processes of c")
         yield* fails(register(onC, "new"), { _tag: "Unavailable" }, "a registration, with no host left")
+      })
+  ),
+
+  define(
+    3,
+    "a cordoned node keeps what it has and is given nothing; uncordoned it gets its share",
+    (nodes, stage) =>
+      Effect.gen(function* () {
+        const [a, b, c] = nodes
+        const clients = yield* stage.hostAll([a, b, c], Active)
+        const kept = yield* register(clients[0], "kept@c,a")
+        yield* equal(kept.node, "c", "where it runs at first")
+        yield* a.handoff.cordon("c")
+        yield* knowCordon(nodes, "c", true)
+        const names = numbered(8, (i) => `p${i}@c,${"ab"[i % 2]}`)
+        for (const [i, name] of names.entries()) yield* register(clients[i % 3]!, name)
+        for (const name of ["kept@c,a", ...names]) {
+          yield* foundOn(clients, name, name.startsWith("kept") ? "c" : name.split(",")[1])
+        }
+        yield* b.handoff.uncordon("c")
+        yield* knowCordon(nodes, "c", false)
+        for (const name of ["kept@c,a", ...names]) yield* foundOn(clients, name, "c")
+        yield* equal(
+          Option.getOrThrow(yield* clients[2].whereis("kept@c,a")).epoch,
+          kept.epoch,
+          "the epoch of what was kept"
+        )
+      })
+  ),
+
+  define(
+    3,
+    "a node that is drained from another gives everything to those that are not cordoned",
+    (nodes, stage) =>
+      Effect.gen(function* () {
+        const [a, b, c] = nodes
+        const clients = yield* stage.hostAll([a, b, c], Active)
+        const names = numbered(12, (i) => `p${i}@c,b,a`)
+        for (const name of names) yield* register(clients[0], name)
+        yield* b.handoff.cordon()
+        yield* knowCordon(nodes, "b", true)
+        const last = Option.getOrThrow(yield* Stream.runLast(a.handoff.drain({ node: "c" })))
+        yield* equal([last.node, last.moved, last.left, last.isFinal], ["c", 12, 0, true], "node, moved, left, final")
+        for (const name of names) yield* foundOn(clients, name, "a")
       })
   )
 ]
