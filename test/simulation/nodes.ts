@@ -80,12 +80,16 @@ export const nodesOf = (oracle: Oracle, count: number) =>
           })
       )
     })
+  /** A guarded one begins with a message. What was begun in time may end later. */
+  const tick = ({ epoch, name, sworm }: Process.Self<ReadonlyArray<number>>) =>
+    Effect.sync(() => {
+      if (sworm === "Guarded") oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })
+    })
   const handled = (self: Process.Self<ReadonlyArray<number>>, message: number) =>
     Effect.suspend(() => {
       oracle.note(`message ${message} to ${self.name} at ${id}@${self.epoch}`)
       const { epoch, name, sworm } = self
       oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs })
-      if (sworm === "Guarded") oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })
       return Ref.updateAndGet(self.state, (all) => [...all, message])
     }).pipe(Effect.map((all) => all.length))
   type Init = Process.InitContext<unknown, ReadonlyArray<number>, typeof Cell["protocol"][number]>
@@ -97,11 +101,14 @@ export const nodesOf = (oracle: Oracle, count: number) =>
         Effect.as([] as ReadonlyArray<number>)
       ),
     handlers: {
-      Add: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) => handled(self, message),
+      Add: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) =>
+        Effect.andThen(tick(self), handled(self, message)),
       Slow: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) =>
-        Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message)),
-      Tick: (_: void, { epoch, name }: Process.Self<ReadonlyArray<number>>) =>
-        Effect.sync(() => void oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })),
+        Effect.andThen(
+          tick(self),
+          Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message))
+        ),
+      Tick: (_: void, self: Process.Self<ReadonlyArray<number>>) => tick(self),
       Get: (_: void, self: Process.Self<ReadonlyArray<number>>) => Ref.get(self.state),
       Crash: () => Effect.die(new Error("asked to"))
     }
