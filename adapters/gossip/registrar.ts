@@ -68,6 +68,7 @@ export class Registrar {
         Effect.flatMap((made) =>
           kept(this.#core, made, operation).pipe(
             Effect.andThen(this.#seenHere(sworm, name)),
+            Effect.andThen(this.#stillHere(sworm, name, operation)),
             Effect.as({ sworm, name, node: nodeOf(made.section), epoch: made.epoch })
           )
         )
@@ -87,6 +88,17 @@ export class Registrar {
         Effect.sleep(ASK_TIMEOUT_MS)
       )
     )
+  }
+
+  /** A node that leaves has closed what it has just started: what it can't see it does not confirm. */
+  #stillHere(sworm: string, name: string, operation: string): Effect.Effect<void, Unavailable> {
+    const { directory, members } = this.#core.parts
+    return Effect.suspend(() => {
+      if (directory.ref(sworm, name) !== undefined || members.self().status === "alive") return Effect.void
+      return Effect.fail(
+        new Unavailable({ operation, detail: "this node is leaving the cluster, and does not see it" })
+      )
+    })
   }
 
   #attempt(

@@ -137,5 +137,22 @@ export const regressions: ReadonlyArray<Plan & { readonly what: string }> = [
       cut(4378, "n2", "n3"),
       move(6071, "n2", "Guarded", "cat", "n3")
     ])
+  },
+  {
+    what: "[H20] a move that failed raised an epoch that nobody else knew, and who went on stood below it",
+    ...plan(504, 3, [
+      ...start(608, "n2"),
+      ...start(820, "n3"),
+      ...start(1154, "n1"),
+      part(4815, ["n1", "n3"], ["n2"]),
+      register(4825, "n3", "Guarded", "bee"),
+      fault(5687, { _tag: "Heal" }),
+      on(8016, "Hold", "n1"),
+      on(11_286, "Release", "n1"),
+      part(11_610, ["n1"], ["n2", "n3"]),
+      part(12_922, ["n2"], ["n1", "n3"]),
+      fault(13_947, { _tag: "Mend", from: "n2", to: "n1" }),
+      fault(20_911, { _tag: "Heal" })
+    ])
   }
 ]
