@@ -39,6 +39,11 @@ export const QUIET_MS = 30_000
 /** It must stay so. */
 const STABLE_MS = 3000
 
+const endings: ReadonlySet<string> = new Set(["Crash", "Leave"])
+
+/** Every so many seeds there are no faults, and whoever registers has a rival. */
+const CALM_EVERY = 8
+
 /** The script of a seed. */
 export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {}): Plan => {
   const dice = new Simulation.Dice(seededRandom(seed))
@@ -59,11 +64,20 @@ export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {
     const atMs = Math.round(BOOT_MS / 2 + dice.between(0, STORM_MS + BOOT_MS / 2))
     script.push({ atMs, node: dice.pick(nodes), operation: asked })
   }
+  if (seed % CALM_EVERY === 0) return { seed, nodes, script: Simulation.inOrder(rivalled(dice, nodes, script)) }
   for (const step of Simulation.storm<Operation>(dice, { nodes, forMs: STORM_MS })) {
     script.push({ ...step, atMs: step.atMs + BOOT_MS })
   }
   return { seed, nodes, script: Simulation.inOrder(script) }
 }
+
+/** Without its faults; each registration is asked for at another node, too, at about the same time. */
+const rivalled = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, script: Script): Script =>
+  script.flatMap((step): Script => {
+    if ("fault" in step) return step.fault._tag === "Start" ? [step] : []
+    if (step.operation._tag !== "Register") return [step]
+    return [step, { ...step, atMs: step.atMs + dice.below(5), node: dice.pick(nodes) }]
+  })
 
 /** Every so many seeds the simulation goes on for minutes, to see that what was needed for the faults is dropped. */
 const REST_EVERY = 10
@@ -89,6 +103,8 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
     watch()
     if ("fault" in step) {
       world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
+      oracle.faults.add(step.fault._tag)
+      if ("node" in step.fault && endings.has(step.fault._tag)) oracle.loses(step.fault.node, timeline.nowMs)
       Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
       if (step.fault._tag === "Crash") excuseLost(world, oracle)
     } else {
