@@ -97,9 +97,13 @@ export class Caretaker {
     const { node, processes } = this.#core.parts
     const process = processes.get(slot.sworm, slot.name)
     const adopted = this.#core.adopted.has(keyOf(slot.sworm, slot.name))
+    const source = process?.status === "prepared" ? process.preparedFrom : undefined
+    const hosted = processes.hosted(slot.sworm)
+    // the source of a move may have resumed: what it offered serves in its place when it has stopped for certain (H20)
+    const mayRun = source !== undefined && hosted !== undefined && !this.#core.fence.hasStopped(hosted, source)
     return {
       self: node.section,
-      isGone,
+      isGone: mayRun ? (section) => section !== source && isGone(section) : isGone,
       running: process === undefined ? adopted ? "live" : "no" : running(process),
       preparedFrom: process?.preparedFrom
     }

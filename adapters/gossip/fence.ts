@@ -88,6 +88,12 @@ export class Fence {
     return this.holds(hosted) && (!Fence.isAsked(hosted) || this.#unproven().length === 0)
   }
 
+  /** Has a member that is gone stopped what it ran of a sworm? */
+  hasStopped(hosted: Hosted, section: SectionId): boolean {
+    return !Fence.isAsked(hosted) ||
+      (this.holds(hosted) && !this.#unproven().some((member) => member.section === section))
+  }
+
   /** Would it, if all that are thought to be there had answered lately? Then it is a matter of moments. */
   isWaiting(hosted: Hosted): boolean {
     if (this.mayStart(hosted)) return false

@@ -16,6 +16,7 @@ import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } 
 import type { Peer } from "../../src/Transport.ts"
 import { type Core, keyOf } from "./core.ts"
 import { publish } from "./events.ts"
+import { Fence } from "./fence.ts"
 import { sectionOf } from "./membership.ts"
 import {
   absorb,
@@ -206,11 +207,17 @@ export class Mover {
     )
   }
 
-  /** The offer failed: serve again, above the epoch that was offered, so that a late prepared copy stands below. */
+  /**
+   * The offer failed: serve again, above the epoch that was offered, so that a late prepared copy stands below. Where a
+   * placement says which side of a split goes on, nobody else may know that epoch when this node has to stop, and who
+   * goes on would stand below it: so it stays at its own until it hears of the prepared copy, which waits for that (H20).
+   */
   #resume(process: LocalProcess, offered: number): void {
     const { name, sworm } = process
     const claim = this.#core.entry(sworm, name)?.claim
     if (claim === undefined || process.status !== "frozen") return
+    const hosted = this.#core.parts.processes.hosted(sworm)
+    if (hosted !== undefined && Fence.isAsked(hosted)) return process.serve(claim.epoch)
     const epoch = Math.max(this.#core.nextEpoch(sworm, name), offered + 1)
     this.#core.writeClaim(sworm, name, { ...claim, epoch })
     process.serve(epoch)

@@ -11,6 +11,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { NameTaken, type ProcessRef, type RegisterError, Unavailable, Unregistered } from "../../src/SwormError.ts"
 import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
+import { Doubts } from "./doubts.ts"
 import { sectionOf } from "./membership.ts"
 import {
   checkData,
@@ -25,6 +26,7 @@ import {
 import type { Registrations } from "./registrations.ts"
 import type { Recall, Recalled } from "./recall.ts"
 import { Method } from "./requests.ts"
+import { Targets } from "./targets.ts"
 import { UnansweredStarts } from "./unanswered.ts"
 
 const SEEN_STEP_MS = 20
@@ -36,6 +38,7 @@ export class Registrar {
   readonly #recall: Recall
   readonly #reserved = new Map<string, { readonly reg: RegistrationId; readonly outcome: Deferred.Deferred<Outcome> }>()
   readonly #registrations: Registrations
+  readonly #targets: Targets
   readonly #unanswered: UnansweredStarts
   #lastSeq = 0
 
@@ -43,11 +46,11 @@ export class Registrar {
     this.#recall = recall
     this.#core = core
     this.#registrations = registrations
+    this.#targets = new Targets(core)
     this.#unanswered = new UnansweredStarts(core)
     const { requests } = core.parts
     requests.answer(Method.register, (_, body) => this.#registerAsked(body))
     requests.answer(Method.start, (_, body) => this.#startAsked(body))
-    requests.answer(Method.home, (_, body) => this.#homeAsked(body))
     requests.answer(Method.reserved, (_, body) => this.#reservedAsked(body))
   }
 
@@ -60,11 +63,15 @@ export class Registrar {
     if (invalid !== undefined) return Effect.fail(invalid)
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
-    return retrying(this.#core, operation, registerMillis(registration.spec), () => this.#attempt(reg, registration))
+    const doubts = new Doubts(this.#core, reg, registration)
+    const attempt = () =>
+      Effect.catchTag(this.#attempt(reg, registration, doubts), "NameTaken", (error) => doubts.refused(error))
+    return retrying(this.#core, operation, registerMillis(registration.spec), attempt)
       .pipe(
         Effect.flatMap((made) =>
           kept(this.#core, made, operation).pipe(
             Effect.andThen(this.#seenHere(sworm, name)),
+            Effect.andThen(this.#stillHere(sworm, name, operation)),
             Effect.as({ sworm, name, node: nodeOf(made.section), epoch: made.epoch })
           )
         )
@@ -86,7 +93,22 @@ export class Registrar {
     )
   }
 
-  #attempt(reg: RegistrationId, registration: Registration): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
+  /** A node that leaves has closed what it has just started: what it can't see it does not confirm. */
+  #stillHere(sworm: string, name: string, operation: string): Effect.Effect<void, Unavailable> {
+    const { directory, members } = this.#core.parts
+    return Effect.suspend(() => {
+      if (directory.ref(sworm, name) !== undefined || members.self().status === "alive") return Effect.void
+      return Effect.fail(
+        new Unavailable({ operation, detail: "this node is leaving the cluster, and does not see it" })
+      )
+    })
+  }
+
+  #attempt(
+    reg: RegistrationId,
+    registration: Registration,
+    doubts: Doubts
+  ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const { members, node, replication, requests } = this.#core.parts
     const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
     const registrar = replication.synced ? this.#core.registrar(sworm, name) : undefined
@@ -98,7 +120,10 @@ export class Registrar {
     const body = [view, reg, what, node.section, this.#seen(sworm, name)]
     return requests.ask(registrar, Method.register, body, registerMillis(spec)).pipe(
       Effect.flatMap((reply) => readOutcome(reply)),
-      Effect.catchTag("NoAnswer", () => again)
+      Effect.catchTag("NoAnswer", () => {
+        doubts.noAnswer(registrar)
+        return again
+      })
     )
   }
 
@@ -234,7 +259,7 @@ export class Registrar {
         requests.ask(before, Method.reserved, [sworm, name, reg], ASK_TIMEOUT_MS),
         () => null
       )
-      if (reply === null) continue
+      if (reply === null || reply === false) continue
       const [sectionField, versionField, epochField, isSame] = asArray(reply, 4)
       const [section, version, epoch] = [asText(sectionField), asCount(versionField), asCount(epochField)]
       return asFlag(isSame)
@@ -244,15 +269,21 @@ export class Registrar {
     return undefined
   })
 
-  /** Who has the name as far as this node knows, and whether by the registration that is asked about. */
+  /**
+   * Who has the name as far as this node knows, and whether by the registration that is asked about. No: that one may
+   * have been made, on a node that has not answered, or is gone.
+   */
   #reservedAsked(body: unknown): Effect.Effect<unknown> {
     const [sworm, name, reg] = asTexts(body)
     const holder = (): unknown => {
       const { directory, replication } = this.#core.parts
       const top = directory.slot(sworm!, name!)?.top
-      if (top === undefined || directory.isGone(top.section)) return null
+      const isSame = top?.claim.registrations.includes(reg!) === true
+      if (top === undefined || directory.isGone(top.section)) {
+        return isSame || this.#unanswered.of(sworm!, name!)?.reg === reg ? false : null
+      }
       const { claim, section } = top
-      return [section, replication.replica.version(section), claim.epoch, claim.registrations.includes(reg!)]
+      return [section, replication.replica.version(section), claim.epoch, isSame]
     }
     const reserved = this.#reserved.get(keyOf(sworm!, name!))
     if (reserved === undefined) return Effect.sync(holder)
@@ -279,11 +310,11 @@ export class Registrar {
       ? nodeOf(before.section)
       : spec === undefined
       ? nodeOf(caller)
-      : yield* this.#target(sworm, name, spec.type, nodeOf(caller))
+      : yield* this.#targets.of(sworm, name, spec.type, nodeOf(caller))
     if (target === AGAIN) return AGAIN
     if (target === undefined) {
       return yield* Effect.fail(
-        new Unavailable({ operation: `register "${name}"`, detail: this.#whyNowhere(sworm, spec?.type) })
+        new Unavailable({ operation: `register "${name}"`, detail: this.#targets.whyNowhere(sworm, spec?.type) })
       )
     }
     const epoch = core.nextEpoch(sworm, name)
@@ -307,60 +338,12 @@ export class Registrar {
     return yield* core.starting(sworm, section, begun)
   })
 
-  #whyNowhere(sworm: string, type: string | undefined): string {
-    const hosts = this.#core.hosts(sworm).length
-    const quorum = this.#core.parts.processes.hosted(sworm)?.placement.quorum ?? 0
-    if (hosts === 0) return `no node hosts "${sworm}" now`
-    const hosted = this.#core.parts.processes.hosted(sworm)
-    if (hosted !== undefined && hosts >= quorum && !this.#core.hasQuorum(hosted)) {
-      return `this side of the cluster may not run "${sworm}": too few of its nodes have answered lately`
-    }
-    if (hosts < quorum) return `${hosts} nodes host "${sworm}", its quorum is ${quorum}`
-    if (type !== undefined && this.#core.hosts(sworm, type).length === 0) {
-      return `none of the ${hosts} nodes that host "${sworm}" has the process type "${type}"`
-    }
-    return `placement picks none of the ${hosts} nodes that host it`
-  }
-
   /** The process's holder writes the name into its claim: so it goes wherever the process goes. */
   #alias(sworm: string, alias: string, name: string): Effect.Effect<Registered, RegisterError> {
     return this.#registrations.changed(sworm, name, { _tag: "Alias", alias }).pipe(
       Effect.map((change) => ({ ...change, epoch: this.#core.parts.directory.ref(sworm, alias)?.epoch ?? 0 })),
       Effect.catchTag("NotRegistered", () => Effect.fail(new Unregistered({ sworm, name })))
     )
-  }
-
-  /** Where placement wants a name; a node that doesn't host the sworm has to ask one that does. */
-  #target(
-    sworm: string,
-    name: string,
-    type: string,
-    caller: string
-  ): Effect.Effect<string | typeof AGAIN | undefined> {
-    const { node, processes, requests } = this.#core.parts
-    const hosted = processes.hosted(sworm)
-    if (hosted !== undefined) {
-      // it waits until what a dead node ran has stopped for certain
-      return Effect.succeed(
-        this.#core.fence.isWaiting(hosted) ? AGAIN : this.#core.target(hosted, name, type, caller)?.id
-      )
-    }
-    const host = this.#core.hosts(sworm).find(({ id }) => id !== node.id)
-    if (host === undefined) return Effect.succeed(undefined)
-    return requests.ask(host.id, Method.home, [sworm, name, type, caller], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply) => {
-        const [isHost, target] = asArray(reply, 2)
-        return !asFlag(isHost) ? AGAIN : target === null ? undefined : asText(target)
-      }),
-      Effect.catchTag("NoAnswer", () => again)
-    )
-  }
-
-  #homeAsked(body: unknown): Effect.Effect<unknown> {
-    const [sworm, name, type, caller] = asTexts(body)
-    const hosted = this.#core.parts.processes.hosted(sworm!)
-    if (hosted === undefined || this.#core.fence.isWaiting(hosted)) return Effect.succeed([false, null])
-    return Effect.succeed([true, this.#core.target(hosted, name!, type!, caller!)?.id ?? null])
   }
 
   // ---- the node that is to run it

@@ -243,6 +243,13 @@ export const claimMutants: ReadonlyArray<Mutant> = [
     test: ["test/services/fence.test.ts", "[H20] held up for less"]
   },
   {
+    id: "prepared-not-fenced",
+    what: "what a move has prepared serves when its source is thought dead, before that has stopped for certain",
+    rule: "R4, H20",
+    edits: edit("adapters/gossip/caretaker.ts", "isGone: mayRun ?", "isGone: mayRun === undefined ?"),
+    test: ["test/simulation/simulation.test.ts", "[H20] a prepared copy"]
+  },
+  {
     id: "wrongly-dead-takes-over",
     what: "a node that was thought dead takes names over before it has exchanged with a synced one",
     rule: "R14",

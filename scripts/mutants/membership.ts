@@ -10,7 +10,7 @@ export const membershipMutants: ReadonlyArray<Mutant> = [
     rule: "H19",
     edits: edit(
       swim,
-      "if (suspicion.observers.size >= 2 || this.#helpers(id).length === 0) return this.#declareDead(id, now)",
+      "if (suspicion.observers.size >= 2 || this.#roster.helpers(id).length === 0) return this.#declareDead(id, now)",
       "if (suspicion.observers.size >= 0) return this.#declareDead(id, now)"
     ),
     test: ["test/protocol/swim.test.ts", "[H19]"]
@@ -21,8 +21,8 @@ export const membershipMutants: ReadonlyArray<Mutant> = [
     rule: "H19",
     edits: edit(
       swim,
-      "else if (probe.refusedThere || this.#isDoubted(id) || this.#helpers(id).length === 0) this.#declareDead(id, now)",
-      "else if (probe.refusedHere) this.#declareDead(id, now)"
+      "const isSeenByTwo = probe.refusedThere || this.#suspicions.isDoubted(id, this.self.id)",
+      "const isSeenByTwo = probe.refusedHere"
     ),
     test: ["test/protocol/swim.test.ts", "[H19]"]
   },
@@ -110,7 +110,11 @@ export const membershipMutants: ReadonlyArray<Mutant> = [
     id: "lag-not-forgiven",
     what: "a node that was held up blames others for what it missed itself",
     rule: "R14",
-    edits: edit(swim, "    if (lag <= 2 * expected) return\n", "    if (lag >= 0 * expected) return\n"),
+    edits: edit(
+      "src/protocol/localHealth.ts",
+      "    if (lag <= 2 * expectedMs) return 0\n",
+      "    if (lag >= 0 * expectedMs) return 0\n"
+    ),
     test: ["test/protocol/swim.test.ts", "a probe and a suspicion wait as much longer"]
   }
 ]

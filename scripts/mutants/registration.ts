@@ -66,8 +66,8 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
     rule: "R1, H12",
     edits: edit(
       registrar,
-      "registerMillis(registration.spec), () => this.#attempt(reg, registration))",
-      "registerMillis(registration.spec), () => this.#attempt(`${++this.#lastSeq}${reg}`, registration))"
+      "this.#attempt(reg, registration, doubts)",
+      "this.#attempt(`${++this.#lastSeq}${reg}`, registration, doubts)"
     ),
     seeds: [72],
     test: ["test/services/holes.test.ts", "[H12]"]
@@ -82,6 +82,17 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
       ""
     ),
     test: ["test/services/registrations.test.ts", "[H12]"]
+  },
+  {
+    id: "refusal-believed",
+    what: "a registration that may have been made is refused by whoever has not heard of it",
+    rule: "R1, H12",
+    edits: edit(
+      "adapters/gossip/doubts.ts",
+      "if (this.#silent.size === 0 ||",
+      "if (this.#silent.size >= 0 ||"
+    ),
+    test: ["test/services/lostanswers.test.ts", "[H12] is not refused"]
   },
   {
     id: "answered-before-stored",

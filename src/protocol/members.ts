@@ -21,6 +21,9 @@ export interface Member {
 
 export type Update = Omit<Member, "hash">
 
+/** What is told of a member. */
+export const updateOf = ({ hash: _, ...update }: Member): Update => update
+
 const RANK: Record<Status, number> = { alive: 0, leaving: 1, suspect: 2, dead: 3, left: 4 }
 
 export const isGone = (status: Status): boolean => status === "dead" || status === "left"

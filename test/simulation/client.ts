@@ -22,7 +22,7 @@ const perform = (operation: Operation, oracle: Oracle, asked: Asked) =>
     const { name } = operation
     switch (operation._tag) {
       case "Register": {
-        const ref = yield* client.register(name, type, {}, { metadata: asked.id })
+        const ref = yield* client.register(name, type, { asked: asked.id }, { metadata: asked.id })
         const seen = yield* client.whereis(name)
         if (Option.isNone(seen) && !isContested(oracle, asked)) {
           oracle.violation(`read-your-writes: "${name}" was registered at "${asked.node.id}", which does not find it`)

@@ -6,9 +6,21 @@ import type { Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import type { SwormId } from "./operations.ts"
 import type { Copy, Oracle } from "./oracle.ts"
 
-/** Remembers the numbers of the messages that it has handled. */
+/** Remembers the numbers of the messages that it has handled, and whose it is. */
+const State = Schema.Struct({
+  name: Schema.String,
+  node: Schema.String,
+  /** The registration that started it, by the number of who asked for it. */
+  asked: Schema.Int,
+  messages: Schema.Array(Schema.Int)
+})
+type State = typeof State.Type
+
+const args = { asked: Schema.Int }
+
 const Cell = Process.make("Cell", {
-  state: Schema.Array(Schema.Int),
+  args,
+  state: State,
   restartLimit: { max: 1000, within: "5 seconds" },
   protocol: [
     Rpc.make("Add", { payload: { message: Schema.Int }, success: Schema.Int }),
@@ -21,7 +33,8 @@ const Cell = Process.make("Cell", {
 
 /** Stay where they were started, under any placement by load; passive when nobody talks to them. */
 const Roamer = Process.make("Roamer", {
-  state: Schema.Array(Schema.Int),
+  args,
+  state: State,
   restartLimit: { max: 1000, within: "5 seconds" },
   idleTimeout: "1500 millis",
   protocol: Cell.protocol
@@ -80,38 +93,62 @@ export const nodesOf = (oracle: Oracle, count: number) =>
           })
       )
     })
-  const handled = (self: Process.Self<ReadonlyArray<number>>, message: number) =>
+  type Self = Process.Self<State>
+  const place = ({ name, sworm }: Self) => ({ sworm, name, node: id })
+  /** A guarded one begins with a message. What was begun in time may end later. */
+  const tick = ({ epoch, name, sworm }: Self) =>
+    Effect.sync(() => {
+      if (sworm === "Guarded") oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })
+    })
+  const handled = (self: Self, message: number) =>
     Effect.suspend(() => {
       oracle.note(`message ${message} to ${self.name} at ${id}@${self.epoch}`)
       const { epoch, name, sworm } = self
-      if (sworm === "Guarded") oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })
       return Effect.tap(
-        Ref.updateAndGet(self.state, (all) => [...all, message]),
-        (history) =>
+        Ref.updateAndGet(self.state, (memory) => ({ ...memory, messages: [...memory.messages, message] })),
+        ({ messages: history }) =>
           Effect.sync(() =>
             void oracle.executions.push({ message, sworm, name, node: id, epoch, atMs: machine.nowMs, history })
           )
       )
-    }).pipe(Effect.map((all) => all.length))
-  type Init = Process.InitContext<unknown, ReadonlyArray<number>, typeof Cell["protocol"][number]>
+    }).pipe(Effect.map(({ messages }) => messages.length))
+  /** It serves here from now on. */
+  const serves = (self: Self) =>
+    Effect.andThen(
+      Ref.update(self.state, (memory) => ({ ...memory, node: id })),
+      Effect.sync(() => oracle.serves({ ...place(self), self, machine }))
+    )
+  type Init = Process.InitContext<{ readonly asked: number }, State, typeof Cell["protocol"][number]>
   const implementation = {
-    init: ({ epoch, name, sworm, timers }: Init) =>
+    init: ({ args: { asked }, epoch, name, sworm, timers }: Init) =>
       begun(sworm, name, epoch).pipe(
         // a guarded one handles messages all the while: if two of them did, it would show
         Effect.andThen(sworm === "Guarded" ? timers.every("Tick", "100 millis") : Effect.void),
-        Effect.as([] as ReadonlyArray<number>)
+        Effect.as({ name, node: id, asked, messages: [] } as State)
       ),
     handlers: {
-      Add: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) => handled(self, message),
-      Slow: ({ message }: { message: number }, self: Process.Self<ReadonlyArray<number>>) =>
-        Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message)),
-      Tick: (_: void, { epoch, name }: Process.Self<ReadonlyArray<number>>) =>
-        Effect.sync(() => void oracle.ticks.push({ name, node: id, epoch, atMs: machine.nowMs })),
-      Get: (_: void, self: Process.Self<ReadonlyArray<number>>) => Ref.get(self.state),
-      Crash: () => Effect.die(new Error("asked to"))
-    }
+      Add: ({ message }: { message: number }, self: Self) => Effect.andThen(tick(self), handled(self, message)),
+      Slow: ({ message }: { message: number }, self: Self) =>
+        Effect.andThen(
+          tick(self),
+          Effect.andThen(Effect.sleep(message % 3 === 0 ? 3000 : 200), handled(self, message))
+        ),
+      Tick: (_: void, self: Self) => tick(self),
+      Get: (_: void, self: Self) => Effect.map(Ref.get(self.state), ({ messages }) => messages),
+      Crash: (_: void, self: Self) =>
+        Effect.suspend(() => {
+          oracle.lost.push({ ...place(self), atMs: machine.nowMs })
+          return Effect.die(new Error("asked to"))
+        })
+    },
+    run: serves
   }
-  const cells = Layer.provide(Cells.layer, Cells.toLayer(Cell, implementation))
+  /** Nothing that either has handled is lost. */
+  const resolveConflict = (mine: State, theirs: State): State => {
+    oracle.settles("Cells", mine, theirs, machine.nowMs)
+    return { ...mine, messages: [...new Set([...mine.messages, ...theirs.messages])] }
+  }
+  const cells = Layer.provide(Cells.layer, Cells.toLayer(Cell, { ...implementation, resolveConflict }))
   const guards = guarded(quorumOf(count))
   const watched = Layer.provide(guards.layer, guards.toLayer(Cell, implementation))
   const roamers = Layer.provide(Roamers.layer, Roamers.toLayer(Roamer, implementation))

@@ -1,6 +1,8 @@
 /** What really happened in a simulated history, seen from outside: copies that live, messages handled, answers given. */
 import type { SwormError } from "@sworm/sworm"
+import type { Process } from "@sworm/sworm"
 import type { Simulation } from "@sworm/sworm/testing"
+import { Ref } from "effect"
 import type { Operation } from "./operations.ts"
 import type { Node } from "./nodes.ts"
 
@@ -43,6 +45,39 @@ export interface Cast {
   ended: number | undefined
 }
 
+/** What a process remembers. */
+export interface State {
+  readonly name: string
+  readonly node: string
+  readonly asked: number
+  readonly messages: ReadonlyArray<number>
+}
+
+/** A process that serves at a place, or served there last. */
+export interface Served {
+  readonly sworm: string
+  readonly name: string
+  readonly node: string
+  readonly machine: Simulation.Machine
+  readonly self: Process.Self<State>
+}
+
+/** One of two copies when they are merged. */
+export interface Claimant {
+  readonly node: string
+  readonly epoch: number
+  readonly asked: number
+}
+
+/** Two copies became one: who stayed, who ended. */
+export interface Settled {
+  readonly sworm: string
+  readonly name: string
+  readonly winner: Claimant
+  readonly loser: Claimant
+  readonly atMs: number
+}
+
 /** Something that a client on a node asked for. */
 export interface Asked {
   readonly id: number
@@ -79,6 +114,14 @@ export class Oracle {
   /** By message. */
   readonly casts = new Map<number, Cast>()
   #moment = 0
+  readonly settled: Array<Settled> = []
+  /** Whose state may have been lost, and when: it crashed, or its node did, or left. */
+  readonly lost: Array<
+    { readonly sworm: string; readonly name: string; readonly node: string; readonly atMs: number }
+  > = []
+  /** Kinds of faults that there were. */
+  readonly faults = new Set<string>()
+  readonly #served = new Map<string, Served>()
   /** Found on the way; any is a failure. */
   readonly violations: Array<string> = []
   /** Names whose last registration may be lost, since when: every node that knew of it is gone. */
@@ -106,6 +149,37 @@ export class Oracle {
 
   hasCast(cast: Cast): void {
     cast.ended = ++this.#moment
+  }
+
+  serves(served: Served): void {
+    this.#served.set(`${served.sworm}/${served.name} at ${served.node}`, served)
+  }
+
+  servedAt(sworm: string, name: string, node: string): Served | undefined {
+    return this.#served.get(`${sworm}/${name} at ${node}`)
+  }
+
+  /** What the living copy of a name remembers. */
+  stateOf({ name, node, sworm }: Copy): State | undefined {
+    const served = this.servedAt(sworm, name, node)
+    return served === undefined ? undefined : Ref.getUnsafe(served.self.state)
+  }
+
+  /** `mine` takes `theirs` in. */
+  settles(sworm: string, mine: State, theirs: State, atMs: number): void {
+    const claimantOf = ({ asked, name, node }: State): Claimant | undefined => {
+      const served = this.servedAt(sworm, name, node)
+      return served === undefined ? undefined : { node, epoch: served.self.epoch, asked }
+    }
+    const [winner, loser] = [claimantOf(mine), claimantOf(theirs)]
+    if (winner !== undefined && loser !== undefined) {
+      this.settled.push({ sworm, name: mine.name, winner, loser, atMs })
+    }
+  }
+
+  /** A node ends, or is asked to: what its processes remember may go with it. */
+  loses(node: string, atMs: number): void {
+    for (const copy of this.living) if (copy.node === node) this.lost.push({ ...copy, atMs })
   }
 
   violation(text: string): void {

@@ -15,6 +15,8 @@ const unregister = (atMs: number, node: string, sworm: Operation["sworm"], name:
   ask(atMs, node, { _tag: "Unregister", sworm, name })
 const add = (atMs: number, node: string, sworm: Operation["sworm"], name: string, message: number): Step =>
   ask(atMs, node, { _tag: "Add", sworm, name, messages: [message] })
+const move = (atMs: number, node: string, sworm: Operation["sworm"], name: string, to: string): Step =>
+  ask(atMs, node, { _tag: "Move", sworm, name, to })
 const cut = (atMs: number, from: string, to: string): Step => fault(atMs, { _tag: "Cut", from, to })
 const part = (atMs: number, ...sides: ReadonlyArray<ReadonlyArray<string>>): Step =>
   fault(atMs, { _tag: "Part", sides })
@@ -106,6 +108,51 @@ export const regressions: ReadonlyArray<Plan & { readonly what: string }> = [
       register(7874, "n5", "Cells", "elk"),
       ...start(9025, "n4"),
       add(9399, "n1", "Cells", "ant", 100)
+    ])
+  },
+  {
+    what: "[H12] a registration whose answer was lost was refused, for one that had ended where it was made",
+    ...plan(116, 3, [
+      ...start(501, "n1"),
+      ...start(1091, "n2"),
+      ...start(1421, "n3"),
+      cut(2784, "n1", "n3"),
+      register(4561, "n2", "Guarded", "elk"),
+      cut(8323, "n2", "n1"),
+      unregister(9748, "n2", "Guarded", "elk"),
+      register(10_890, "n1", "Guarded", "elk"),
+      fault(22_555, { _tag: "Mend", from: "n2", to: "n1" })
+    ])
+  },
+  {
+    what: "[H20] a prepared copy served when its source was thought dead, before that had stopped",
+    ...plan(116, 3, [
+      ...start(501, "n1"),
+      ...start(1091, "n2"),
+      register(1149, "n2", "Guarded", "ant"),
+      ...start(1421, "n3"),
+      move(2236, "n3", "Guarded", "ant", "n3"),
+      cut(2784, "n1", "n3"),
+      move(4326, "n3", "Guarded", "ant", "n1"),
+      cut(4378, "n2", "n3"),
+      move(6071, "n2", "Guarded", "cat", "n3")
+    ])
+  },
+  {
+    what: "[H20] a move that failed raised an epoch that nobody else knew, and who went on stood below it",
+    ...plan(504, 3, [
+      ...start(608, "n2"),
+      ...start(820, "n3"),
+      ...start(1154, "n1"),
+      part(4815, ["n1", "n3"], ["n2"]),
+      register(4825, "n3", "Guarded", "bee"),
+      fault(5687, { _tag: "Heal" }),
+      on(8016, "Hold", "n1"),
+      on(11_286, "Release", "n1"),
+      part(11_610, ["n1"], ["n2", "n3"]),
+      part(12_922, ["n2"], ["n1", "n3"]),
+      fault(13_947, { _tag: "Mend", from: "n2", to: "n1" }),
+      fault(20_911, { _tag: "Heal" })
     ])
   }
 ]

@@ -43,6 +43,11 @@ export const QUIET_MS = 30_000
 /** It must stay so. */
 const STABLE_MS = 3000
 
+const endings: ReadonlySet<string> = new Set(["Crash", "Leave"])
+
+/** Every so many seeds there are no faults, and whoever registers has a rival. */
+const CALM_EVERY = 8
+
 /** The script of a seed. */
 export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {}): Plan => {
   const dice = new Simulation.Dice(seededRandom(seed))
@@ -64,6 +69,7 @@ export const planOf = (seed: number, { nodes: count = 5, steps = 60 }: Shape = {
     script.push({ atMs, node: dice.pick(nodes), operation: asked })
   }
   if (seed % COMMANDS_EVERY === 0) script.push(...commanding(seed, nodes))
+  if (seed % CALM_EVERY === 0) return { seed, nodes, script: Simulation.inOrder(rivalled(dice, nodes, script)) }
   for (const step of Simulation.storm<Operation>(dice, { nodes, forMs: STORM_MS })) {
     script.push({ ...step, atMs: step.atMs + BOOT_MS })
   }
@@ -78,6 +84,13 @@ const commanding = (seed: number, nodes: ReadonlyArray<string>): ReadonlyArray<S
     return { atMs, node: dice.pick(nodes), operation: command(dice, nodes) }
   })
 }
+/** Without its faults; each registration is asked for at another node, too, at about the same time. */
+const rivalled = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, script: Script): Script =>
+  script.flatMap((step): Script => {
+    if ("fault" in step) return step.fault._tag === "Start" ? [step] : []
+    if (step.operation._tag !== "Register") return [step]
+    return [step, { ...step, atMs: step.atMs + dice.below(5), node: dice.pick(nodes) }]
+  })
 
 /** Every so many seeds the simulation goes on for minutes, to see that what was needed for the faults is dropped. */
 const REST_EVERY = 10
@@ -103,6 +116,8 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
     watch()
     if ("fault" in step) {
       world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
+      oracle.faults.add(step.fault._tag)
+      if ("node" in step.fault && endings.has(step.fault._tag)) oracle.loses(step.fault.node, timeline.nowMs)
       Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
       if (step.fault._tag === "Crash") excuseLost(world, oracle)
     } else {

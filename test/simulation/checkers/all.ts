@@ -7,8 +7,11 @@ import { deadlines } from "./deadlines.ts"
 import { epochs } from "./epochs.ts"
 import { guarded } from "./guarded.ts"
 import { holders } from "./holders.ts"
+import { kept } from "./kept.ts"
 import { registrations } from "./registrations.ts"
+import { single } from "./single.ts"
 import { views } from "./views.ts"
+import { winners } from "./winners.ts"
 
 export const checkers: ReadonlyArray<Checker> = [
   views,
@@ -20,5 +23,8 @@ export const checkers: ReadonlyArray<Checker> = [
   epochs,
   collected,
   guarded,
+  winners,
+  single,
+  kept,
   closing
 ]

@@ -1,6 +1,6 @@
 /** Acknowledged registrations run somewhere, once quiet; what was unregistered never runs again. */
 import { Effect, Option } from "effect"
-import { expected } from "../expected.ts"
+import { expected, others } from "../expected.ts"
 import { type Node, quorumOf, sworm } from "../nodes.ts"
 import { names, swormIds } from "../operations.ts"
 import type { Oracle } from "../oracle.ts"
@@ -12,6 +12,15 @@ const isSeen = (world: World, id: typeof swormIds[number], name: string): boolea
     const ref = world.look(node, Effect.flatMap(sworm(id), (client) => client.whereis(name)))
     return ref !== undefined && Option.isSome(ref)
   })
+
+/** Does a node see a registration that stands? One that was held up may see another still, which has ended. */
+const isStanding = (world: World, oracle: Oracle, id: typeof swormIds[number], name: string): boolean => {
+  const standing = new Set(others(oracle, id, name, undefined).map((register) => register.id))
+  return world.ready.some((node) => {
+    const entry = world.look(node, Effect.flatMap(sworm(id), (client) => client.entry(name)))
+    return entry !== undefined && Option.isSome(entry) && standing.has(entry.value.metadata as number)
+  })
+}
 
 /** Are enough nodes there for the guarded sworm to run at all? */
 export const hasQuorum = (world: World, { size }: Oracle): boolean => world.ready.length >= quorumOf(size)
@@ -29,7 +38,7 @@ export const excuseLost = (world: World, oracle: Oracle): void => {
         (operation._tag === "Register" || operation._tag === "Unregister")
       )
       const isDue = expected(oracle, id, name) === "runs"
-      if (last === undefined || (isDue && isSeen(world, id, name))) continue
+      if (last === undefined || (isDue && isStanding(world, oracle, id, name))) continue
       const isHolderLost = last.node.machine.isDead || last.node.leaving !== undefined
       const since = Math.max(isHolderLost ? 1 : 0, oracle.losses.filter((atMs) => atMs >= last.endedMs!).length)
       if (since >= (last.wasAlone ? 1 : 2)) oracle.excused.set(`${id}/${name}`, world.timeline.nowMs)
