@@ -10,7 +10,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { settleAliases } from "./aliases.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Slot } from "./slot.ts"
-import { absorb } from "./moveFrames.ts"
+import { absorbLedger } from "./ledger.ts"
 import { startMillis } from "./registrationFrames.ts"
 import { Method } from "./requests.ts"
 import type { Settler } from "./settler.ts"
@@ -308,7 +308,9 @@ export class Caretaker {
       groups,
       extras
     }
-    if (recalled?.isComplete === true) absorb(core, sworm, name, recalled.calls)
+    if (recalled?.isComplete === true) {
+      for (const ledger of recalled.ledgers) absorbLedger(core, sworm, name, process, ledger, true)
+    }
     core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(core, sworm, claim))
     process.serve(epoch)
     const ref = { sworm, name, node: node.id, epoch }

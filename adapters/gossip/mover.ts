@@ -5,7 +5,6 @@
  */
 import { Effect, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
-import type { CastProgress } from "../../src/protocol/casts.ts"
 import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
@@ -14,22 +13,12 @@ import { describe } from "../../src/runtime/Hosted.ts"
 import { COMMIT_MS, type LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } from "../../src/SwormError.ts"
 import type { Peer } from "../../src/Transport.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
 import { publish } from "./events.ts"
 import { Fence } from "./fence.ts"
+import { absorbLedger, ledgerOf, ToldFloors } from "./ledger.ts"
 import { sectionOf } from "./membership.ts"
-import {
-  absorb,
-  bytesAbove,
-  decodeCasts,
-  decodeForwarded,
-  encodeForwarded,
-  forwardedOf,
-  inParts,
-  isFrozen,
-  movedCalls,
-  movedCasts
-} from "./moveFrames.ts"
+import { bytesAbove, decodeForwarded, encodeForwarded, forwardedOf, inParts, isFrozen } from "./moveFrames.ts"
 import { Method, type NoAnswer, type NoAnswerReason } from "./requests.ts"
 import type { Snapshots } from "./snapshots.ts"
 
@@ -58,10 +47,12 @@ interface Packed {
 export class Mover {
   readonly #core: Core
   readonly #snapshots: Snapshots
+  readonly #told: ToldFloors
 
   constructor(core: Core, snapshots: Snapshots) {
     this.#snapshots = snapshots
     this.#core = core
+    this.#told = new ToldFloors(core)
     core.parts.requests.answer(Method.offer, (from, body) => this.#offered(from, body))
     core.parts.requests.answer(Method.commit, (_, body) => this.#committed(body))
   }
@@ -99,7 +90,7 @@ export class Mover {
     target: string
   ): Effect.fn.Return<ProcessRef, HandoffError> {
     const core = this.#core
-    const { dispatch, members, node, nowMs, options, requests } = core.parts
+    const { members, node, options, requests } = core.parts
     const { name, sworm } = process
     const member = members.member(target)
     const ended = (): HandoffError => this.#failed(process, target, "NotRunning", "it was ended meanwhile")
@@ -116,17 +107,18 @@ export class Mover {
     const claim = core.entry(sworm, name)?.claim
     if (claim?.mode !== "live") return yield* Effect.fail(ended())
     const epoch = core.nextEpoch(sworm, name)
-    const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-    const casts = movedCasts(dispatch.casts.progress(process))
-    const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, calls, casts]
     const section = sectionOf(member)
+    const floors = this.#told.newsFor(section)
+    const ledger = ledgerOf(core, sworm, name, process, { floors })
+    const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, ledger]
     const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
       Effect.mapError((error) => this.#unanswered(process, error)),
       Effect.flatMap((reply) => this.#preparedAt(process, target, section, reply)),
       Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
     )
     if (!isFrozen(process)) return yield* Effect.fail(ended())
-    if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state, calls)
+    this.#told.know(section, floors)
+    if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state)
     // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
     yield* Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch))
     const withState = packed.withState
@@ -260,21 +252,16 @@ export class Mover {
   // ---- the target of a move
 
   readonly #offered = Effect.fnUntraced({ self: this }, function* (this: Mover, from: Peer, body: unknown) {
-    const [swormField, nameField, epochField, claimField, withState, state, calls, castsField] = asArray(body, 8)
+    const [swormField, nameField, epochField, claimField, withState, state, ledger] = asArray(body, 7)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const epoch = asCount(epochField)
     const claim = decodeClaim(claimField)
-    const casts = decodeCasts(castsField)
     const source: SectionId = `${from.boot}/${from.id}`
-    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, casts)
+    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, ledger)
     const prepared = this.#core.exclusively(sworm, name, prepare)
     if (prepared === undefined) return refused("Busy", "another change of it is under way there")
-    const answer = yield* prepared
-    if (answer[0] === true) {
-      absorb(this.#core, sworm, name, calls)
-    }
-    return answer
+    return yield* prepared
   })
 
   #prepare(
@@ -285,11 +272,11 @@ export class Mover {
     offered: Claim,
     withState: boolean,
     state: unknown,
-    casts: ReadonlyArray<CastProgress>
+    ledger: unknown
   ): Effect.Effect<Prepared> {
     return Effect.suspend(() => {
       const core = this.#core
-      const { directory, dispatch, members, processes, stamps, wallMs } = core.parts
+      const { directory, members, processes, stamps, wallMs } = core.parts
       const spec = offered.spec
       const view = directory.view(sworm, name)
       if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
@@ -318,7 +305,7 @@ export class Mover {
             process.status = "prepared"
             process.preparedFrom = source
             process.snapshots?.follow(source, offered)
-            dispatch.casts.absorb(process, casts, true)
+            absorbLedger(core, sworm, name, process, ledger, true)
             const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch]

@@ -19,9 +19,10 @@ import type { HostedType } from "../../src/runtime/Hosted.ts"
 import type { Brought, LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { unpack } from "../../src/runtime/Snapshots.ts"
 import { type Core, keyOf } from "./core.ts"
+import { absorbLedger } from "./ledger.ts"
 import { sectionOf } from "./membership.ts"
 import { mergeStates, type Side } from "./merging.ts"
-import { absorb, isFrozen } from "./moveFrames.ts"
+import { isFrozen } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 import type { Stored } from "./storing.ts"
@@ -39,8 +40,8 @@ export interface Recalled extends Brought {
   /** Nothing that was acknowledged is missing. */
   readonly isComplete: boolean
   readonly after: ReadonlyArray<ClaimId>
-  /** What was answered. */
-  readonly calls: ReadonlyArray<unknown>
+  /** What each of those that it was made of had answered. */
+  readonly ledgers: ReadonlyArray<unknown>
 }
 
 export class Recall {
@@ -178,7 +179,7 @@ export class Recall {
       continuity: merged.continuity,
       isComplete: newest.isComplete,
       after: afterAll(newest.after, accountedBy(usable, held)),
-      calls: usable.flatMap(({ calls }) => calls)
+      ledgers: usable.map(({ ledger }) => ledger)
     }
   }
 
@@ -227,7 +228,7 @@ export class Recall {
         snapshots.after = afterAll(snapshots.after, accountedBy(others, owed))
         const epoch = core.nextEpoch(sworm, name)
         core.writeClaim(sworm, name, { ...claim, epoch, continuity })
-        for (const { calls } of others) absorb(core, sworm, name, calls)
+        for (const { ledger } of others) absorbLedger(core, sworm, name, process, ledger, false)
       }),
       Effect.timeoutOrElse({ duration: options.handoffTimeoutMs, orElse: () => Effect.void }),
       Effect.ensuring(Effect.sync(() => {

@@ -9,9 +9,10 @@ import { claimId, nodeOf } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { absorbLedger, ledgerOf } from "./ledger.ts"
 import { mergeStates } from "./merging.ts"
-import { absorb, bytesAbove, decodeCasts, isFrozen, movedCalls, movedCasts } from "./moveFrames.ts"
+import { bytesAbove, isFrozen } from "./moveFrames.ts"
 import { Method, type NoAnswer } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 
@@ -81,7 +82,7 @@ export class Settler {
   /** This node's copy loses: its state goes to the winner; the copy closes once the winner's claim lists it as merged. */
   settle(slot: Slot, winner: Held, process: LocalProcess | undefined): Effect.Effect<void> {
     const core = this.#core
-    const { dispatch, node, nowMs, options } = core.parts
+    const { dispatch, node, options } = core.parts
     const { name, sworm } = slot
     const isGivenUp = this.#isGivenUp(process)
     const freeze = process === undefined ? Effect.void : process.freeze()
@@ -101,16 +102,14 @@ export class Settler {
         const packed = !isGivenUp && encoded?._tag === "Success" && process?.type.hasState === true
           ? [true, encoded.value]
           : [false, null]
-        const calls = movedCalls(dispatch.calls.extract(keyOf(sworm, name)), nowMs())
-        const casts = process === undefined ? [] : movedCasts(dispatch.casts.progress(process))
+        const ledger = ledgerOf(core, sworm, name, process, { floors: [...dispatch.calls.floors()] })
         return this.#ask(nodeOf(winner.section), [
           sworm,
           name,
           node.section,
           encodeClaim(claim),
           ...packed,
-          calls,
-          casts
+          ledger
         ])
       })),
       Effect.flatMap((reply) => {
@@ -126,11 +125,10 @@ export class Settler {
 
   /** This node's copy wins: it takes the other's state in, once per claim of the other's. */
   #merge(_from: Peer, body: unknown): Effect.Effect<unknown> {
-    const [swormField, nameField, section, claimField, withState, state, calls, castsField] = asArray(body, 8)
+    const [swormField, nameField, section, claimField, withState, state, ledger] = asArray(body, 7)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
-    const casts = decodeCasts(castsField)
     const core = this.#core
     const operation = Effect.suspend((): Effect.Effect<readonly [ok: boolean, version: number]> => {
       const claim = core.entry(sworm, name)?.claim
@@ -149,9 +147,8 @@ export class Settler {
         const taken = asFlag(withState) && process !== undefined &&
           this.#mergeStates(process, claim, theirs, state)
         process?.snapshots?.follow(theirs.section, theirs.claim)
-        if (taken) absorb(this.#core, sworm, name, calls)
         // whichever state stays: what was handled is not handled again, nor waited for
-        if (process !== undefined) core.parts.dispatch.casts.absorb(process, casts, false)
+        absorbLedger(core, sworm, name, process, ledger, false)
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
         core.writeClaim(sworm, name, {
           ...claim,

@@ -22,7 +22,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { pack, type Taken } from "../../src/runtime/Snapshots.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Host } from "./hosts.ts"
-import { movedCalls } from "./moveFrames.ts"
+import { type Floors, ledgerOf } from "./ledger.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 import type { Stored } from "./storing.ts"
@@ -60,8 +60,7 @@ export class Snapshots {
       const { name, sworm } = process
       const claim = this.#claimOf(process)
       if (claim === undefined) return Effect.succeed(false)
-      const { dispatch, node, nowMs } = this.#core.parts
-      const calls = [...dispatch.calls.extract(keyOf(sworm, name)), ...taken.answered]
+      const { node } = this.#core.parts
       const snapshot: Snapshot = {
         epoch: claim.epoch,
         seq: taken.seq,
@@ -72,7 +71,10 @@ export class Snapshots {
         isComplete: process.snapshots?.isEachCall === true,
         type: process.type.name,
         state: taken.state,
-        calls: movedCalls(calls, nowMs())
+        ledger: ledgerOf(this.#core, sworm, name, process, {
+          answered: taken.answered,
+          floors: this.#floorsFor(process)
+        })
       }
       const wanted = this.#replicasOf(process)
       const body = [sworm, name, encodeSnapshot(snapshot)]
@@ -84,6 +86,13 @@ export class Snapshots {
           Effect.map((isKept) => isKept && this.#list(process, snapshot, wanted))
         )
     })
+  }
+
+  /** Of those who have called it. */
+  #floorsFor({ snapshots }: LocalProcess): Floors {
+    const { calls } = this.#core.parts.dispatch
+    return (snapshots?.takeCallers((caller) => calls.floorOf(caller) !== undefined) ?? [])
+      .map((caller) => [caller, calls.floorOf(caller) ?? 0] as const)
   }
 
   #claimOf(process: LocalProcess) {
@@ -186,8 +195,7 @@ export class Snapshots {
     process: LocalProcess,
     holder: SectionId,
     epoch: number,
-    state: unknown,
-    calls: ReadonlyArray<unknown>
+    state: unknown
   ): void {
     const { name, snapshots, sworm, type } = process
     const claim = this.#core.entry(sworm, name)?.claim
@@ -202,7 +210,7 @@ export class Snapshots {
       isComplete: snapshots?.isEachCall === true,
       type: type.name,
       state: pack(state),
-      calls
+      ledger: ledgerOf(this.#core, sworm, name, process, { floors: this.#floorsFor(process) })
     })
   }
 

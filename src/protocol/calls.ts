@@ -114,6 +114,15 @@ export class CallTable {
     }
   }
 
+  /** Of each caller: what it waits for no more is below. */
+  *floors(): Generator<readonly [caller: SectionId, floor: number]> {
+    for (const [id, { floor }] of this.#callers) if (floor > 0) yield [id, floor]
+  }
+
+  floorOf(caller: SectionId): number | undefined {
+    return this.#callers.get(caller)?.floor
+  }
+
   /** Drops answers that no copy of their call can ask for any more, and callers not heard of for a while. */
   expire(nowMs: number): void {
     for (const [id, caller] of this.#callers) {

@@ -28,8 +28,8 @@ export interface Snapshot extends SnapshotId {
   readonly type: string
   /** The state as plain data, packed. */
   readonly state: Uint8Array
-  /** Answers given so far, so that a call sent again is answered and not executed again (H21). */
-  readonly calls: ReadonlyArray<unknown>
+  /** What was answered so far, so that a message that comes again is not handled again (H21). Read by who goes on. */
+  readonly ledger: unknown
 }
 
 export const isNewer = (a: SnapshotId, b: SnapshotId): boolean =>
@@ -78,11 +78,11 @@ export const encodeSnapshot = (one: Snapshot): ReadonlyArray<unknown> => [
   one.isComplete,
   one.type,
   one.state,
-  one.calls
+  one.ledger
 ]
 
 export const decodeSnapshot = (u: unknown): Snapshot => {
-  const [epoch, seq, holder, after, takenMs, continuity, isComplete, type, state, calls] = asArray(u, 10)
+  const [epoch, seq, holder, after, takenMs, continuity, isComplete, type, state, ledger] = asArray(u, 10)
   return {
     epoch: asCount(epoch),
     seq: asCount(seq),
@@ -93,7 +93,7 @@ export const decodeSnapshot = (u: unknown): Snapshot => {
     isComplete: asFlag(isComplete),
     type: asText(type),
     state: asBytes(state),
-    calls: asArray(calls)
+    ledger
   }
 }
 

@@ -39,6 +39,8 @@ export class ProcessSnapshots {
   #lastMs = 0
   /** `#last` is kept by those who should have it, under the process's present epoch. */
   #isCurrent = false
+  /** Nodes whose calls it has handled, lately: some more than once. */
+  readonly callers: Array<SectionId> = []
   /** Calls handled whose answers wait for the state to be kept. */
   readonly #answered = new Set<MovedCall>()
   /** One at a time: a later one must not overtake an earlier one. */
@@ -60,6 +62,14 @@ export class ProcessSnapshots {
   /** It has another epoch, or others should keep it: what is kept must be kept anew. */
   expire(): void {
     this.#isCurrent = false
+  }
+
+  /** Each caller once; those that are not known any more are forgotten. */
+  takeCallers(isKnown: (caller: SectionId) => boolean): ReadonlyArray<SectionId> {
+    const callers = new Set(this.callers)
+    this.callers.length = 0
+    for (const caller of callers) if (isKnown(caller)) this.callers.push(caller)
+    return this.callers
   }
 
   /** It goes on from a state that has come from elsewhere: a crash brings that back, until there is a newer one. */
@@ -127,7 +137,10 @@ export class ProcessSnapshots {
    * given, or not known any more since the process has ended meanwhile, or a crash, since the state can't be kept.
    */
   keepFor(exit: Exit.Exit<unknown, unknown>, answered: MovedCall | undefined): Effect.Effect<Kept> {
-    if (answered !== undefined) this.#answered.add(answered)
+    if (answered !== undefined) {
+      this.#answered.add(answered)
+      if (this.callers.at(-1) !== answered.caller) this.callers.push(answered.caller)
+    }
     const attempt: Effect.Effect<Kept> = Effect.flatMap(this.keep, (keeping): Effect.Effect<Kept> => {
       if (keeping === "kept") return Effect.succeed({ _tag: "Answer", exit })
       if (keeping !== "not kept") return Effect.succeed({ _tag: "Answer", exit: Exit.die(keeping.unfit) })
