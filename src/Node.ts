@@ -10,7 +10,7 @@ export interface Node {
   readonly boot: number
   /** Nodes of different clusters refuse each other. */
   readonly cluster: string
-  /** Facts for placement, told to every member. */
+  /** Facts for placement, told to every member: those that this run began with (see `Membership.setLabels`). */
   readonly labels: Readonly<Record<string, string>>
   /** (id, boot): what this run writes is keyed by it. */
   readonly section: SectionId

@@ -100,7 +100,9 @@ const why = (
 /** Another set of nodes, with loads that rise as names are put there. */
 const candidatesOf = (core: Core, sworm: string, change: PlanChange): Array<Candidate & { load: number }> => {
   const without = new Set(change.without ?? [])
-  const kept = core.candidates(sworm).filter(({ id }) => !without.has(id))
+  const hosts = core.hosts(sworm).filter(({ id }) => !without.has(id))
+  const open = hosts.filter(({ isCordoned }) => !isCordoned)
+  const kept = open.length > 0 || (change.with ?? []).length > 0 ? open : hosts
   const added = (change.with ?? []).map(({ id, labels }) => ({ id, labels: labels ?? {}, hash: hash32(id), load: 0 }))
   return [...kept.map(({ hash, id, labels, load }) => ({ hash, id, labels, load })), ...added]
 }
@@ -125,8 +127,8 @@ export const plan = (core: Core, sworm: string, change: PlanChange): Plan | unde
   if (placement === undefined) return undefined
   const candidates = candidatesOf(core, sworm, change)
   // a cordoned node is given nothing, and gives nothing away
-  const keeps = new Set(core.hosts(sworm).filter(({ id }) => !change.without?.includes(id)).map(({ id }) => id))
-  for (const { id } of candidates) keeps.delete(id)
+  const cordoned = core.hosts(sworm).filter(({ id, isCordoned }) => isCordoned && !change.without?.includes(id))
+  const keeps = new Set(cordoned.map(({ id }) => id))
   const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]))
   const moves: Array<Plan["moves"][number]> = []
   const homeless: Array<string> = []

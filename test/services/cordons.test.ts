@@ -127,6 +127,12 @@ describe("a cordoned node", () => {
     assert.deepStrictEqual(stays.moves, [])
     const goes = Option.getOrThrow(await town.get("b", (things) => things.plan({ without: ["a"] })))
     assert.deepStrictEqual(goes.moves, [{ name: "one@a", from: "a", to: "b" }])
+    const none = Option.getOrThrow(await town.get("b", (things) => things.plan({ without: ["a", "b"] })))
+    assert.deepStrictEqual(none.homeless, ["one@a"])
+    // by this placement it belongs on b; that all are cordoned moves it no more than that it was
+    await cordon(town, "b")
+    const placement = Placement.pin(() => "b")
+    assert.deepStrictEqual(Option.getOrThrow(await town.get("b", (things) => things.plan({ placement }))).moves, [])
   }, TIMEOUT_MS)
 
   it("is one until its run ends, also when it was thought dead meanwhile", async () => {
