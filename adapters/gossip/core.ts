@@ -352,6 +352,13 @@ export class Core {
           : `no process type "${spec.type}" here`
         return Effect.fail(new StartFailed({ name, node: node.id, detail }))
       }
+      const ended = processes.get(sworm, name)
+      if (ended !== undefined) {
+        // its registration is over, and nobody has come to decide about it yet
+        processes.remove(ended)
+        this.emit({ _tag: "Stopped", ref: { sworm, name, node: node.id, epoch: ended.epoch } })
+        return Effect.andThen(ended.close("Unregistered"), this.startProcess(sworm, name, spec, epoch, handoff))
+      }
       if (processes.count(sworm) >= hosted.maxChildren) {
         return Effect.fail(new TooManyProcesses({ sworm, node: node.id, max: hosted.maxChildren }))
       }
