@@ -9,7 +9,7 @@ import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import { asCount, asText, Channel, optional } from "../protocol/wire.ts"
 import { CallError } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
-import { CAST, type Forwarded, MAX_HOPS } from "./callFrames.ts"
+import { CAST, type Forwarded, isNumbered, MAX_HOPS, type Numbered } from "./callFrames.ts"
 import type { Directory } from "./Directory.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
@@ -27,9 +27,6 @@ export const lost = Metric.counter("sworm_casts_lost", {
 
 /** Senders that were silent for long are looked for this often. */
 const SWEEP_MS = 15_000
-
-/** A cast with its number. */
-export type Numbered = Forwarded & { readonly cast: CastNumber }
 
 export interface CastReceiverParts {
   readonly node: { readonly id: string; readonly section: SectionId }
@@ -211,7 +208,5 @@ const isHeld = ({ commitUntilMs, status }: LocalProcess, nowMs: number): boolean
   status === "prepared" || commitUntilMs > nowMs
 
 const senderOf = ({ caller, cast }: Numbered): readonly [SectionId, CastNumber] => [caller, cast]
-
-export const isNumbered = (message: Forwarded): message is Numbered => message.cast !== undefined
 
 const count = (metric: typeof dropped, by: number): void => void Effect.runFork(Metric.update(metric, by))

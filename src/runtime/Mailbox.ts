@@ -3,9 +3,8 @@
  * handler at once, and needs no fiber when the handler answers at once.
  */
 import { Cause, type Context, Effect, Exit, type Fiber } from "effect"
-import type { CastNumber } from "../protocol/casts.ts"
 import { CallError } from "../SwormError.ts"
-import type { Forwarded } from "./callFrames.ts"
+import type { Forwarded, Numbered } from "./callFrames.ts"
 import { describe, type Message, type ResolvedOptions } from "./Hosted.ts"
 
 export type Status =
@@ -38,7 +37,7 @@ export interface Envelope {
   /** What another node needs to take the message over. */
   readonly forward: () => Forwarded
   /** As it came, where it is a cast with a number. */
-  readonly cast?: (Forwarded & { readonly cast: CastNumber }) | undefined
+  readonly cast?: Numbered | undefined
   /** A move has brought it: it waited where its process comes from. */
   readonly isMoved?: boolean | undefined
 }
