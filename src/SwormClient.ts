@@ -124,7 +124,11 @@ export interface SwormClient<in out P extends Process.Any, in out Key = string, 
     payload: Rpc.PayloadConstructor<Tagged<Q, Tag>>,
     options?: CallOptions
   ) => Effect.Effect<Rpc.Success<Tagged<Q, Tag>>, Rpc.Error<Tagged<Q, Tag>> | CallError>
-  /** Sends a message and waits for nothing; `false` when there was nobody to send it to. */
+  /**
+   * Sends a message and waits for nothing; `false` when there was nobody to send it to. What one node sends to one name,
+   * each after the one before, is handled in that order and at most once, wherever the process goes meanwhile. What is
+   * lost on the way holds up what comes after it for half a second.
+   */
   readonly cast: <Q extends P, Tag extends TagsOf<Q>>(
     type: Q,
     name: Key,

@@ -1,5 +1,6 @@
 /** Every mutant, in the order of the table. */
 import { callMutants } from "./calls.ts"
+import { castMutants } from "./casts.ts"
 import { claimMutants } from "./claims.ts"
 import { membershipMutants } from "./membership.ts"
 import { moveMutants } from "./moves.ts"
@@ -13,5 +14,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...moveMutants,
   ...replicationMutants,
   ...membershipMutants,
-  ...callMutants
+  ...callMutants,
+  ...castMutants
 ]

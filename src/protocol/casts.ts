@@ -261,7 +261,15 @@ export class CastLog<A> {
     return taken
   }
 
-  /** Numbers that were waited for in vain, since it was last asked. */
+  get hasEarly(): boolean {
+    return this.#early > 0
+  }
+
+  /** Numbers that were waited for in vain, since they were last taken. */
+  get lost(): number {
+    return this.#lost
+  }
+
   takeLost(): number {
     const lost = this.#lost
     this.#lost = 0

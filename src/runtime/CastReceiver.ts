@@ -9,7 +9,7 @@ import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import { asCount, asText, Channel, optional } from "../protocol/wire.ts"
 import { CallError } from "../SwormError.ts"
 import type { Transport } from "../Transport.ts"
-import { CAST, type Forwarded, MAX_HOPS } from "./callFrames.ts"
+import { CAST, type Forwarded, isNumbered, MAX_HOPS, type Numbered } from "./callFrames.ts"
 import type { Directory } from "./Directory.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
@@ -27,9 +27,6 @@ export const lost = Metric.counter("sworm_casts_lost", {
 
 /** Senders that were silent for long are looked for this often. */
 const SWEEP_MS = 15_000
-
-/** A cast with its number. */
-export type Numbered = Forwarded & { readonly cast: CastNumber }
 
 export interface CastReceiverParts {
   readonly node: { readonly id: string; readonly section: SectionId }
@@ -60,16 +57,14 @@ export class CastReceiver {
 
   /** A cast of another node, or one that it sends on. */
   take(from: SectionId, frame: ReadonlyArray<unknown>): void {
-    const [, hops, sworm, name, type, tag, payload, sender, series, number, first] = frame
-    const cast: CastNumber = { series: asCount(series), number: asCount(number), first: asCount(first) }
-    this.#route(asText(sworm), asText(name), asCount(hops), {
-      caller: optional(sender, asText) ?? from,
+    this.#route(asText(frame[2]), asText(frame[3]), asCount(frame[1]), {
+      caller: optional(frame[7], asText) ?? from,
       seq: undefined,
-      type: asText(type),
-      tag: asText(tag),
-      payload,
+      type: asText(frame[4]),
+      tag: asText(frame[5]),
+      payload: frame[6],
       deadlineMs: 0,
-      cast
+      cast: { series: asCount(frame[8]), number: asCount(frame[9]), first: asCount(frame[10]) }
     })
   }
 
@@ -97,7 +92,7 @@ export class CastReceiver {
     const log = this.#log(process)
     const now = this.#parts.nowMs()
     if (isHeld(process, now)) log.hold(now)
-    this.#handAll(process, log, message.caller, log.receive(message.caller, message.cast, message, now))
+    this.#handAll(process, log, log.receive(message.caller, message.cast, message, now), now, message.caller)
   }
 
   /** One that a move brought, from the mailbox of the process or from before it. */
@@ -106,16 +101,22 @@ export class CastReceiver {
     const log = this.#log(process)
     const now = this.#parts.nowMs()
     log.hold(now)
-    this.#handAll(process, log, message.caller, log.adopt(message.caller, message.cast, message, now))
+    this.#handAll(process, log, log.adopt(message.caller, message.cast, message, now), now, message.caller)
   }
 
   /** One at a time: what is handled at once may send more, which must not get before those that wait. */
-  #handAll(process: LocalProcess, log: CastLog<Numbered>, sender: SectionId | undefined, first: Numbered | undefined) {
-    const now = this.#parts.nowMs()
-    for (let message = first; message !== undefined; message = log.next(now, sender)) this.#parts.hand(process, message)
-    const gone = log.takeLost()
-    if (gone > 0) count(lost, gone)
-    if (log.dueMs === Infinity) return
+  #handAll(
+    process: LocalProcess,
+    log: CastLog<Numbered>,
+    first: Numbered | undefined,
+    nowMs: number,
+    sender?: SectionId
+  ): void {
+    for (let message = first; message !== undefined; message = log.next(nowMs, sender)) {
+      this.#parts.hand(process, message)
+    }
+    if (log.lost > 0) count(lost, log.takeLost())
+    if (!log.hasEarly) return
     this.#gaps.add(process)
     this.#arm()
   }
@@ -169,7 +170,7 @@ export class CastReceiver {
       }
       this.#gaps.delete(process)
       if (log === undefined) continue
-      if (isOpen(process)) this.#handAll(process, log, undefined, log.next(now))
+      if (isOpen(process)) this.#handAll(process, log, log.next(now), now)
       else for (const message of log.takeEarly()) this.#route(process.sworm, process.name, MAX_HOPS, message)
     }
   }
@@ -207,7 +208,5 @@ const isHeld = ({ commitUntilMs, status }: LocalProcess, nowMs: number): boolean
   status === "prepared" || commitUntilMs > nowMs
 
 const senderOf = ({ caller, cast }: Numbered): readonly [SectionId, CastNumber] => [caller, cast]
-
-export const isNumbered = (message: Forwarded): message is Numbered => message.cast !== undefined
 
 const count = (metric: typeof dropped, by: number): void => void Effect.runFork(Metric.update(metric, by))

@@ -1,9 +1,9 @@
 /** The sender's side of casts: to the process at once when it is here, by a numbered frame when it is elsewhere. */
 import { Effect, type Exit } from "effect"
-import { CastNumbers } from "../protocol/casts.ts"
+import { type CastNumber, CastNumbers } from "../protocol/casts.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import type { CallError } from "../SwormError.ts"
-import { type Forwarded, MAX_HOPS } from "./callFrames.ts"
+import { type Forwarded, MAX_HOPS, type Numbered } from "./callFrames.ts"
 import type { Caller } from "./Caller.ts"
 import type { CastReceiver } from "./CastReceiver.ts"
 import type { Directory, Location } from "./Directory.ts"
@@ -41,33 +41,31 @@ export class Caster {
     const { caller, directory, node, nowMs, processes } = this.#parts
     const encoded = caller.encode(name, message, payload)
     if (encoded._tag === "Failure") return yield* encoded
-    const deadline = nowMs() + timeoutMs
-    while (nowMs() < deadline) {
+    let now = nowMs()
+    const deadline = now + timeoutMs
+    for (; now < deadline; now = nowMs()) {
       const known = directory.find(sworm, name)
       const process = processes.get(sworm, known?.name ?? name)
       if (process !== undefined && isOpen(process)) {
-        this.#here(process, message, payload, encoded.value)
+        this.#here(process, message, payload, encoded.value, now)
         return true
       }
       const at = known ?? (yield* directory.locate(sworm, name))
       if (at === undefined || (at !== "moving" && at.isAdopted)) return false
-      if (at !== "moving" && at.section !== node.section) return this.#there(sworm, at, message, encoded.value)
+      if (at !== "moving" && at.section !== node.section) return this.#there(sworm, at, message, encoded.value, now)
       yield* caller.news(sworm, name)
     }
     return false
   })
 
-  #here(process: LocalProcess, message: Message, payload: unknown, encoded: unknown): void {
+  #here(process: LocalProcess, message: Message, payload: unknown, encoded: unknown, now: number): void {
     const { nowMs, receiver } = this.#parts
     const { name, sworm } = process
     // while an earlier one may be on its way from elsewhere, this one is handled in its turn
-    const cast = this.#numbers.nextHere(sworm, name, nowMs())
-    if (cast !== undefined) return receiver.arrive(process, { ...this.#forwarded(message, encoded), cast })
-    // not numbered before it leaves: nothing is overtaken here
-    const forward = (): Forwarded => ({
-      ...this.#forwarded(message, encoded),
-      cast: this.#numbers.next(sworm, name, nowMs())
-    })
+    const cast = this.#numbers.nextHere(sworm, name, now)
+    if (cast !== undefined) return receiver.arrive(process, this.#numbered(message, encoded, cast))
+    // numbered when it leaves: here it overtakes nothing
+    const forward = (): Forwarded => this.#numbered(message, encoded, this.#numbers.next(sworm, name, nowMs()))
     process.receive({
       message,
       payload,
@@ -78,16 +76,17 @@ export class Caster {
     })
   }
 
-  #there(sworm: string, { continuity, name, section }: Location, message: Message, encoded: unknown): boolean {
-    const cast = this.#numbers.next(sworm, name, this.#parts.nowMs(), continuity)
-    const forwarded = { ...this.#forwarded(message, encoded), cast }
+  #there(sworm: string, at: Location, message: Message, encoded: unknown, now: number): boolean {
+    const { name, section } = at
+    const cast = this.#numbers.next(sworm, name, now, at.continuity)
+    const forwarded = this.#numbered(message, encoded, cast)
     if (this.#parts.receiver.send(nodeOf(section), MAX_HOPS, sworm, name, forwarded)) return true
     this.#numbers.takeBack(sworm, name)
     return false
   }
 
-  #forwarded({ tag, type }: Message, payload: unknown): Forwarded {
-    return { caller: this.#parts.node.section, seq: undefined, type, tag, payload, deadlineMs: 0 }
+  #numbered({ tag, type }: Message, payload: unknown, cast: CastNumber): Numbered {
+    return { caller: this.#parts.node.section, seq: undefined, type, tag, payload, deadlineMs: 0, cast }
   }
 
   /** Forgets names that nothing is under way to; called now and then. */

@@ -5,13 +5,13 @@
 import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
-import type { CastLog, CastNumber } from "../protocol/casts.ts"
+import type { CastLog } from "../protocol/casts.ts"
 import type { Change, Timer } from "../protocol/extras.ts"
 import type { SectionId } from "../protocol/ids.ts"
 import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
-import type { Forwarded } from "./callFrames.ts"
+import type { Numbered } from "./callFrames.ts"
 import {
   describe,
   type ErasedImplementation,
@@ -95,7 +95,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** Until when what a move has yet to bring is waited for, once it serves. */
   commitUntilMs = 0
   /** Who has cast to it, and how far it has come with that; made with the first cast that needs it. */
-  casts: CastLog<Forwarded & { readonly cast: CastNumber }> | undefined
+  casts: CastLog<Numbered> | undefined
   /** What its own code changed of its claim before there was one. */
   early: Array<Change> | undefined
   /** The failure in its link that its restart answers to. */

@@ -4,9 +4,8 @@
  */
 import { Cause, type Context, Effect, Exit, type Fiber } from "effect"
 import type { MovedCall } from "../protocol/calls.ts"
-import type { CastNumber } from "../protocol/casts.ts"
 import { CallError } from "../SwormError.ts"
-import type { Forwarded } from "./callFrames.ts"
+import type { Forwarded, Numbered } from "./callFrames.ts"
 import { describe, type Message, type ResolvedOptions } from "./Hosted.ts"
 
 export type Status =
@@ -41,7 +40,7 @@ export interface Envelope {
   /** How a call of another node will be remembered once it is answered so. */
   readonly record?: ((exit: Exit.Exit<unknown, unknown>) => MovedCall) | undefined
   /** As it came, where it is a cast with a number. */
-  readonly cast?: (Forwarded & { readonly cast: CastNumber }) | undefined
+  readonly cast?: Numbered | undefined
   /** A move has brought it: it waited where its process comes from. */
   readonly isMoved?: boolean | undefined
 }

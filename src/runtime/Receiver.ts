@@ -15,6 +15,7 @@ import {
   END,
   FAILURE,
   type Forwarded,
+  isNumbered,
   MORE,
   NOT_HERE,
   readReply,
@@ -25,7 +26,7 @@ import {
 import type { Directory } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import type { Caller } from "./Caller.ts"
-import { CastReceiver, isNumbered } from "./CastReceiver.ts"
+import { CastReceiver } from "./CastReceiver.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
 import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"

@@ -48,3 +48,8 @@ export interface Forwarded {
   /** The process has been given it where it comes from: nothing before it is waited for any more. */
   readonly isHanded?: boolean | undefined
 }
+
+/** A cast with its number. */
+export type Numbered = Forwarded & { readonly cast: CastNumber }
+
+export const isNumbered = (message: Forwarded): message is Numbered => message.cast !== undefined
