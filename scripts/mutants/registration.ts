@@ -47,6 +47,7 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
       "if (reserved !== undefined) return this.#afterReserved(",
       "if (reserved !== undefined && reserved.reg === reg) return this.#afterReserved("
     ),
+    seeds: [8, 16],
     test: ["test/services/holes.test.ts", "[H15]"]
   },
   {
