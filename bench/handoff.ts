@@ -63,11 +63,15 @@ interface Commands {
   readonly call: null
   readonly called: { readonly p99Ms: number; readonly calls: number; readonly failed: number }
   readonly moves: { readonly count: number; readonly lastAtMs: number }
-  /** CPU used so far, in ms. */
-  readonly cpu: number
 }
 
 type Performances = { readonly [Name in keyof Commands]: Effect.Effect<Commands[Name], unknown> }
+
+/** How long leaving took, and what it took of this node's processor: that depends less on what else the machine does. */
+interface Left {
+  readonly ms: number
+  readonly cpuMs: number
+}
 
 const CALLERS = 16
 
@@ -131,11 +135,7 @@ const node = Effect.fnUntraced(function* (id: string) {
       if (callers !== undefined) yield* Fiber.interrupt(callers)
       return { p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0, calls: sorted.length, failed }
     }),
-    moves: Effect.sync(() => ({ ...moves })),
-    cpu: Effect.sync(() => {
-      const { system, user } = process.cpuUsage()
-      return Math.round((system + user) / 1000)
-    })
+    moves: Effect.sync(() => ({ ...moves }))
   }
   yield* membership.awaitSynced
   say({ id, address: (yield* membership.self).address })
@@ -158,19 +158,13 @@ const serve = async (id: string, seeds: ReadonlyArray<string>): Promise<void> =>
   const startedAtMs = Date.now()
   process.on("SIGTERM", () => {
     const sinceMs = Date.now()
-    const c0 = process.cpuUsage()
-    const g = globalThis as any
-    const x0 = [g.__f, g.__m, g.__s, g.__r, g.__w]
+    const before = process.cpuUsage()
     Effect.runFork(Effect.andThen(
       Scope.close(scope, Exit.void),
       Effect.sync(() => {
-        const c1 = process.cpuUsage(c0)
-        process.stderr.write(
-          `a cpu ${(c1.user + c1.system) / 1000 | 0} frames ${g.__f - x0[0]} msgs ${g.__m - x0[1]} sync out ${
-            g.__s - x0[2]
-          } sync in ${g.__r - x0[3]} writes ${g.__w - x0[4]}\n`
-        )
-        say({ answer: Date.now() - sinceMs })
+        const { system, user } = process.cpuUsage(before)
+        const left: Left = { ms: Date.now() - sinceMs, cpuMs: Math.round((system + user) / 1000) }
+        say({ answer: left })
         process.exit(0)
       })
     ))
@@ -194,9 +188,8 @@ class Child {
   constructor(id: string, seed: string, isPassive: boolean) {
     const runtime = findRuntime(currentRuntimeName)!
     const args = ["--node", id, "--seeds", seed, ...(isPassive ? ["--passive"] : [])]
-    const flags = id === process.env.PROFILE ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof-" + id] : []
     const script = fileURLToPath(import.meta.url)
-    this.#process = spawn(runtime.command, [...flags, ...runtime.argsFor(script, args)], {
+    this.#process = spawn(runtime.command, runtime.argsFor(script, args), {
       stdio: ["pipe", "pipe", "inherit"]
     })
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]()
@@ -218,14 +211,14 @@ class Child {
     return (await this.line<{ readonly answer: Commands[Name] }>()).answer
   }
 
-  /** Asks it to leave; how long that took, in ms. */
-  async leave(): Promise<number> {
+  /** Asks it to leave. */
+  async leave(): Promise<Left> {
     this.#process.kill("SIGTERM")
-    return (await this.line<{ readonly answer: number }>()).answer
+    return (await this.line<{ readonly answer: Left }>()).answer
   }
 
   kill(): void {
-    this.#process.kill(process.env.PROFILE ? "SIGTERM" : "SIGKILL")
+    this.#process.kill("SIGKILL")
   }
 }
 
@@ -267,6 +260,7 @@ interface Taken {
   readonly ms: number
   readonly lost: number
   readonly withoutState: number
+  readonly cpuMs?: number
 }
 
 const checked = async (ms: number, child: Child): Promise<Taken> => {
@@ -285,14 +279,11 @@ const leaving = async (isCalled: boolean): Promise<readonly [Taken, Commands["ca
     void b
     await round.together()
     if (isCalled) await c.ask("call")
-    const before = await c.ask("cpu")
-    const ms = await a.leave()
-    process.stderr.write(`leave ${ms} ms, cpu of c ${await c.ask("cpu") - before} ms\n`)
+    const { cpuMs, ms } = await a.leave()
     const called = await c.ask("called")
-    return [await checked(ms, c), called]
+    return [{ ...await checked(ms, c), cpuMs }, called]
   } finally {
     round.end()
-    if (process.env.PROFILE) await pause(3000)
   }
 }
 
@@ -323,7 +314,6 @@ const joining = async (): Promise<Taken & { readonly moved: number }> => {
     return { ...await checked(at.lastAtMs - startedAtMs, child), moved: at.count }
   } finally {
     round.end()
-    if (process.env.PROFILE) await pause(3000)
   }
 }
 
@@ -352,7 +342,8 @@ const repeated = async <A>(round: () => Promise<A>): Promise<Array<A>> => {
 export const handoffFigures = async (wanted: (id: string) => boolean): Promise<void> => {
   if (wanted("handoff.leave10k")) {
     const rounds = await repeated(() => leaving(false))
-    printTaken("handoff.leave10k", rounds.map(([taken]) => taken), { names: NAMES, nodes: 3 })
+    const cpuMs = median(rounds.map(([taken]) => taken.cpuMs ?? 0))
+    printTaken("handoff.leave10k", rounds.map(([taken]) => taken), { names: NAMES, nodes: 3, cpuMs })
   }
   if (wanted("handoff.join10k")) {
     const rounds = await repeated(joining)
