@@ -398,11 +398,13 @@ export class Registrar {
       core.emit({ _tag: "Started", ref: { sworm, name, node: node.id, epoch } })
       return { section: node.section, version, epoch }
     }
-    const operation = Effect.suspend((): Effect.Effect<Registered, RegisterError> => {
+    const operation = Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> => {
       stamps.observe(start, wallMs())
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
+      // it has just ended to host the sworm, which the registrar knows by the time that it hears this
+      if (core.parts.processes.hosted(sworm) === undefined) return again
       return Effect.flatMap(core.startProcess(sworm, name, spec, above(), undefined), (process) => {
         const taken = this.#known(sworm, name, reg)
         if (taken === undefined) return Effect.sync(() => claimed(process))
