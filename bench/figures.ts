@@ -12,6 +12,7 @@ import { Discovery, Membership, Memory, Process, Sworm } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import * as WebSocketTransport from "@sworm/sworm/websocket"
 import { currentRuntimeName, findRuntime } from "../scripts/runtimes.ts"
+import { handoffFigures } from "./handoff.ts"
 
 const { values: flags } = parseArgs({
   options: { only: { type: "string" }, serve: { type: "string" } }
@@ -251,5 +252,6 @@ if (flags.serve !== undefined) {
   const App = Counters.layer.pipe(Layer.provide(CounterLayer), Layer.provide(Memory.layer))
   await Effect.runPromise(Effect.provide(local, App))
   await remote()
+  await handoffFigures(wanted)
   process.exit(0)
 }

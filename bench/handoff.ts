@@ -201,9 +201,17 @@ class Child {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`a node said nothing within ${STEP_LIMIT_MS} ms`)), STEP_LIMIT_MS)
     })
-    const { done, value } = await Promise.race([this.#lines.next(), late]).finally(() => clearTimeout(timer))
-    if (done === true) throw new Error("a node ended before it was told to")
-    return JSON.parse(value) as A
+    try {
+      for (;;) {
+        const { done, value } = await Promise.race([this.#lines.next(), late])
+        if (done === true) throw new Error("a node ended before it was told to")
+        if (value.startsWith("{")) return JSON.parse(value) as A
+        // what the node logs
+        process.stderr.write(`${value}\n`)
+      }
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   async ask<Name extends keyof Commands>(name: Name): Promise<Commands[Name]> {

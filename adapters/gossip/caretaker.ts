@@ -23,7 +23,7 @@ export class Caretaker {
   readonly #core: Core
   readonly #settler: Settler
   readonly #recall: Recall
-  readonly #dirty = new Map<string, Slot>()
+  #dirty = new Set<Slot>()
   /** Claims to erase once everyone has seen what supersedes them (R8). */
   readonly #toErase = new Map<string, Slot>()
   /** Names that could not be started: how often, and when that is tried again. */
@@ -45,7 +45,7 @@ export class Caretaker {
 
   /** Something about a name has changed; it is decided upon at the end of this turn. */
   look(slot: Slot): void {
-    this.#dirty.set(keyOf(slot.sworm, slot.name), slot)
+    this.#dirty.add(slot)
     if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => this.#decideAll())
@@ -65,8 +65,8 @@ export class Caretaker {
 
   #decideAll(): void {
     this.#scheduled = false
-    const slots = [...this.#dirty.values()]
-    this.#dirty.clear()
+    const slots = this.#dirty
+    this.#dirty = new Set()
     for (const slot of slots) {
       if (this.#core.isBusy(slot.sworm, slot.name)) continue
       try {

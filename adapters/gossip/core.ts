@@ -61,6 +61,7 @@ export class Core {
   /** Names with an operation of this node under way; nothing is decided about them until it ends. */
   readonly #busy = new Set<string>()
   #warnedAt = -Infinity
+  #lastKey = { sworm: "", name: "", key: nameKey("", "") }
   /** Called when an operation on a name has ended. */
   onIdle: (sworm: string, name: string) => void = () => {}
   /** Called before a claim of this node is written, or erased. */
@@ -86,7 +87,7 @@ export class Core {
   }
 
   isBusy(sworm: string, name: string): boolean {
-    return this.#busy.has(keyOf(sworm, name))
+    return this.#busy.size > 0 && this.#busy.has(keyOf(sworm, name))
   }
 
   /** Runs an operation on a name that must not run twice; `undefined` when one is under way. */
@@ -250,8 +251,15 @@ export class Core {
   // ---- entries of this node
 
   entry(sworm: string, name: string): NameEntry | undefined {
-    const { replication } = this.parts
-    return replication.replica.get(replication.replica.own, nameKey(sworm, name)) as NameEntry | undefined
+    const { replica } = this.parts.replication
+    return replica.get(replica.own, this.#entryKey(sworm, name)) as NameEntry | undefined
+  }
+
+  /** Most is asked of the name that was asked of before: its key is made, and hashed, once. */
+  #entryKey(sworm: string, name: string): string {
+    const last = this.#lastKey
+    if (last.name !== name || last.sworm !== sworm) this.#lastKey = { sworm, name, key: nameKey(sworm, name) }
+    return this.#lastKey.key
   }
 
   writeClaim(sworm: string, name: string, claim: Claim | undefined): number {
@@ -308,13 +316,13 @@ export class Core {
 
   #write(sworm: string, name: string, entry: NameEntry): number {
     const value = entry.claim === undefined && entry.tomb === undefined ? undefined : entry
-    const key = keyOf(sworm, name)
     if (this.entry(sworm, name)?.tomb !== entry.tomb) {
+      const key = keyOf(sworm, name)
       this.tombs.delete(key)
       if (entry.tomb !== undefined) this.tombs.set(key, { sworm, name, sinceMs: this.parts.nowMs() })
     }
     this.onClaim(sworm, name, entry.claim)
-    return this.parts.replication.write(nameKey(sworm, name), value)
+    return this.parts.replication.write(this.#entryKey(sworm, name), value)
   }
 
   nextEpoch(sworm: string, name: string): number {

@@ -125,8 +125,8 @@ export class Directory {
   #tell(slot: Slot, before: ProcessRef | undefined): void {
     const ref = slot.ref
     if (ref?.node === before?.node && ref?.epoch === before?.epoch) return
-    const key = `${slot.sworm}\n${slot.name}`
-    const watchers = this.#watchers.get(key)
+    const key = this.#watchers.size === 0 ? "" : `${slot.sworm}\n${slot.name}`
+    const watchers = key === "" ? undefined : this.#watchers.get(key)
     if (watchers !== undefined) {
       this.#watchers.delete(key)
       for (const watcher of watchers) watcher()

@@ -23,10 +23,10 @@ export class Leases {
   /** A claim of this node as it is from now on. */
   note(sworm: string, name: string, claim: Claim | undefined): void {
     const leaseMs = claim?.mode === "live" || claim?.mode === "adopted" ? claim.extras?.leaseMs : undefined
+    if (leaseMs === undefined && this.#leases.size === 0) return
     const key = keyOf(sworm, name)
-    if (leaseMs === undefined) {
-      if (this.#leases.size > 0) this.#leases.delete(key)
-    } else if (this.#leases.get(key)?.leaseMs !== leaseMs) {
+    if (leaseMs === undefined) this.#leases.delete(key)
+    else if (this.#leases.get(key)?.leaseMs !== leaseMs) {
       this.#leases.set(key, { sworm, name, leaseMs, endsAtMs: this.#nowMs() + leaseMs })
     }
   }

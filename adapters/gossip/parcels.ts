@@ -11,8 +11,11 @@ import type { Peer } from "../../src/Transport.ts"
 /** First in each message about a parcel. */
 export const Parcel = { chunk: 3, got: 4, refused: 5, dropped: 6 } as const
 
-/** Chunks under way to one peer. */
-const WINDOW = 4
+/** Chunks under way to one peer: one at first, more for as long as they don't wait for each other. */
+const MAX_WINDOW = 4
+/** What a chunk may take above the fastest there was before it counts as having waited. */
+const WAITED_SHARE = 1.5
+const WAITED_MS = 30
 /** A chunk that is not acknowledged is sent again after this long, twice as long each time. */
 const RESEND_MS = 300
 const MAX_DOUBLINGS = 4
@@ -55,8 +58,12 @@ interface Outgoing {
 interface Receiver {
   /** In the order in which they are sent. */
   readonly parcels: Map<number, Outgoing>
-  /** How long a chunk took lately until it was acknowledged. */
+  /** How long a chunk took lately, and at best, until it was acknowledged. */
   tookMs: number
+  fastestMs: number
+  window: number
+  /** Chunks in a row that have not waited. */
+  inTime: number
 }
 
 /** The sending side. */
@@ -75,7 +82,10 @@ export class OutgoingParcels {
   /** Sends an encoded message; both sides together must not use a key twice. */
   send(to: string, key: number, bytes: Uint8Array, deadlineMs: number, onRefused: (refusal: Refusal) => void): void {
     let receiver = this.#receivers.get(to)
-    if (receiver === undefined) this.#receivers.set(to, receiver = { parcels: new Map(), tookMs: 0 })
+    if (receiver === undefined) {
+      receiver = { parcels: new Map(), tookMs: 0, fastestMs: Infinity, window: 1, inTime: 0 }
+      this.#receivers.set(to, receiver)
+    }
     if (receiver.parcels.has(key)) return
     let waiting = 0
     for (const parcel of receiver.parcels.values()) waiting += parcel.bytes.byteLength
@@ -94,7 +104,7 @@ export class OutgoingParcels {
       // what the other side can't keep in parts at the same time is sent one after the other
       if (begun > parcel.bytes.byteLength && begun > this.#options.limitBytes) return
       while (parcel.next < parcel.count) {
-        if (underWay >= WINDOW) return
+        if (underWay >= receiver.window) return
         if (!this.#sendChunk(to, key, parcel, parcel.next)) {
           if (underWay === 0) this.#refuse(to, key, "Unreachable")
           return
@@ -133,9 +143,21 @@ export class OutgoingParcels {
     const chunk = parcel.underWay.get(index)
     if (chunk === undefined) return
     parcel.underWay.delete(index)
-    if (chunk.attempts === 0) receiver.tookMs = (receiver.tookMs + this.#options.nowMs() - chunk.sentAtMs) / 2
+    if (chunk.attempts === 0) this.#measure(receiver, this.#options.nowMs() - chunk.sentAtMs)
     if (parcel.next === parcel.count && parcel.underWay.size === 0) receiver.parcels.delete(key)
     this.#pump(from, receiver)
+  }
+
+  /** On a slow link chunks wait for each other, and everything else for them. */
+  #measure(receiver: Receiver, tookMs: number): void {
+    receiver.tookMs = (receiver.tookMs + tookMs) / 2
+    receiver.fastestMs = Math.min(receiver.fastestMs, tookMs)
+    const hasWaited = tookMs > WAITED_SHARE * receiver.fastestMs + WAITED_MS
+    receiver.inTime = hasWaited ? 0 : receiver.inTime + 1
+    if (hasWaited) receiver.window = 1
+    if (receiver.inTime < receiver.window) return
+    receiver.inTime = 0
+    receiver.window = Math.min(MAX_WINDOW, receiver.window + 1)
   }
 
   /** Nobody waits for it any more. */

@@ -12,7 +12,7 @@ const SETTLE_MS = 50
 /** A round that could not move everything is repeated after this long, twice as long each time; a change begins anew. */
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
-/** Moves under way at a time from a node that gives everything away: more would only keep callers waiting for longer. */
+/** Moves under way at a time from a node that gives everything away: many, so that none waits for a round trip. */
 const LEAVING_MOVES = 1024
 /** Of large states at a time: each is in memory once more while it moves. */
 const LARGE_MOVES = 4

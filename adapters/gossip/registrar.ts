@@ -386,11 +386,13 @@ export class Registrar {
       if (stored !== undefined) core.emit({ _tag: "Restored", ref, ageMs: stored.ageMs })
       return { section: node.section, version, epoch }
     }
-    const operation = Effect.suspend((): Effect.Effect<Registered, RegisterError> => {
+    const operation = Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> => {
       stamps.observe(start, wallMs())
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
+      // it has just ended to host the sworm, which the registrar knows by the time that it hears this
+      if (core.parts.processes.hosted(sworm) === undefined) return again
       const startFrom = (stored: Recalled | undefined): Effect.Effect<Registered, RegisterError> =>
         Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored), (process) => {
           const taken = this.#known(sworm, name, reg)
