@@ -30,6 +30,7 @@
 import { Context, Effect, Layer, Schema, Semaphore } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import type { FencingToken } from "./Process.ts"
+import { storageKey } from "./runtime/storageKey.ts"
 import { FencedStoreError, StaleToken } from "./SwormError.ts"
 
 export { FencedStoreError, StaleToken } from "./SwormError.ts"
@@ -75,7 +76,7 @@ export const make = <A>(
 ): Effect.Effect<Fenced<A>, never, FencedStore> =>
   Effect.map(FencedStore, (store) => {
     const { name, sworm } = self
-    const at = [sworm, name, key].map(encodeURIComponent).join("/")
+    const at = storageKey(sworm, name, key)
     const json = Schema.toCodecJson(schema)
     const failing = <B, E>(effect: Effect.Effect<B, E>): Effect.Effect<B, FencedStoreError> =>
       Effect.mapError(effect, (error) => new FencedStoreError({ detail: String(error) }))
