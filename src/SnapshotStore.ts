@@ -8,7 +8,7 @@
  * import { KeyValueStore } from "effect/persistence"
  * import { Memory, SnapshotStore } from "@sworm/sworm"
  *
- * // any KeyValueStore: files, Redis, a table of a database; here one in memory
+ * // any KeyValueStore: a table of a database, or one of your own; here one in memory
  * const Stored = SnapshotStore.layerKeyValueStore().pipe(Layer.provide(KeyValueStore.layerMemory))
  *
  * export const Backend = Memory.layer.pipe(Layer.provide(Stored))
@@ -41,7 +41,10 @@ export const layerMemory: Layer.Layer<SnapshotStore> = Layer.sync(SnapshotStore)
   }
 })
 
-/** In a `KeyValueStore`, under keys that begin with `prefix`. Default `"sworm/"`. */
+/**
+ * In a `KeyValueStore`, under keys that begin with `prefix`. Default `"sworm/"`. They may be several times as long as names:
+ * each byte outside ASCII takes three.
+ */
 export const layerKeyValueStore = (
   options: { readonly prefix?: string | undefined } = {}
 ): Layer.Layer<SnapshotStore, never, KeyValueStore.KeyValueStore> =>

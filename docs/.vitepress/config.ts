@@ -25,6 +25,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Supervision", link: "/supervision" },
   { text: "Placement", link: "/placement" },
   { text: "The registry", link: "/registry" },
+  { text: "Storage", link: "/storage" },
   { text: "Consistency", link: "/consistency" },
   { text: "Protocol", link: "/protocol" },
   { text: "Simulation", link: "/simulation" },
