@@ -96,19 +96,28 @@ export class SnapshotDirectory {
   }
 
   async get(sworm: string, name: string): Promise<Uint8Array | undefined> {
-    const { path } = this.#place(sworm, name)
-    let file: Uint8Array
+    const { key, path } = this.#place(sworm, name)
+    const file = await this.#read(path)
+    if (file === undefined) return undefined
+    const snapshot = decodeFile(sworm, name, file)
+    if (snapshot !== undefined) return snapshot
+    const aside = path + DAMAGED
+    await this.#turns.run(key, async () => {
+      // a whole one may have come meanwhile
+      const again = await this.#read(path)
+      if (again === undefined || decodeFile(sworm, name, again) !== undefined) return
+      await this.#files.rename(path, aside)
+    })
+    throw new DamagedFile(`the snapshot of "${name}" is damaged; it was put aside as ${aside}`)
+  }
+
+  async #read(path: string): Promise<Uint8Array | undefined> {
     try {
-      file = await this.#files.readFile(path)
+      return await this.#files.readFile(path)
     } catch (error) {
       if (isMissing(error)) return undefined
       throw error
     }
-    const snapshot = decodeFile(sworm, name, file)
-    if (snapshot !== undefined) return snapshot
-    const aside = path + DAMAGED
-    await this.#files.rename(path, aside)
-    throw new DamagedFile(`the snapshot of "${name}" is damaged; it was put aside as ${aside}`)
   }
 
   remove(sworm: string, name: string): Promise<void> {
