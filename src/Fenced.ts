@@ -8,21 +8,22 @@
  * import { Rpc } from "effect/rpc"
  * import { Fenced, Process, Sworm } from "@sworm/sworm"
  *
+ * const error = Schema.Union([Fenced.StaleToken, Fenced.FencedStoreError])
+ *
  * const Account = Process.make("Account", {
- *   state: Schema.Int,
- *   protocol: [Rpc.make("Deposit", { payload: { cents: Schema.Int }, success: Schema.Int, error: Fenced.StaleToken })]
+ *   protocol: [Rpc.make("Deposit", { payload: { cents: Schema.Int }, success: Schema.Int, error })]
  * })
  *
  * class Accounts extends Sworm.Service<Accounts>()("Accounts", { processes: [Account] }) {}
  *
  * export const AccountLayer = Accounts.toLayer(Account, {
- *   init: () => Effect.succeed(0),
+ *   init: () => Effect.void,
  *   handlers: {
  *     Deposit: ({ cents }, self) =>
  *       Effect.gen(function* () {
  *         const balance = yield* Fenced.make(self, Schema.Int)
- *         return yield* balance.update((before) => (before ?? 0) + cents)
- *       }).pipe(Effect.catchTag("FencedStoreError", Effect.die))
+ *         return yield* balance.update((before = 0) => before + cents)
+ *       })
  *   }
  * })
  * ```
@@ -30,21 +31,25 @@
 import { Context, Effect, Layer, Schema, Semaphore } from "effect"
 import { KeyValueStore } from "effect/persistence"
 import type { FencingToken } from "./Process.ts"
+import { storageKey } from "./runtime/storageKey.ts"
 import { FencedStoreError, StaleToken } from "./SwormError.ts"
 
 export { FencedStoreError, StaleToken } from "./SwormError.ts"
 
-/** What stands in a store, and under which token it was written. */
+/** What stands in a store, and under which token. */
 export interface Written {
   readonly token: FencingToken
-  /** Plain data. */
-  readonly value: unknown
+  /** Plain data; `undefined` as long as nothing was written. */
+  readonly value?: unknown
 }
 
 /** A store with one conditional write; a database does it in one statement. */
 export interface FencedStore {
   readonly read: (key: string) => Effect.Effect<Written | undefined, FencedStoreError>
-  /** In one step: writes where `mayReplace` says so. Answers what stands there afterwards. */
+  /**
+   * In one step, where `mayReplace` says so: the token stands from now on, and with it the value; without a value the one
+   * that is there stays. Otherwise nothing is changed. Answers what stands there afterwards.
+   */
   readonly write: (key: string, written: Written) => Effect.Effect<Written, FencedStoreError>
 }
 
@@ -57,13 +62,24 @@ export const isSame = (a: FencingToken, b: FencingToken): boolean =>
 export const mayReplace = (token: FencingToken, before: FencingToken | undefined): boolean =>
   before === undefined || token.epoch > before.epoch || isSame(token, before)
 
+/** What stands in a store after a write that was allowed. */
+export const replaced = (written: Written, before: Written | undefined): Written =>
+  written.value === undefined && before !== undefined ? { token: written.token, value: before.value } : written
+
 /** One value of one process. */
 export interface Fenced<A> {
-  /** What was written last, by whatever copy. */
+  /** What was written last, by whatever copy; another may be writing. */
   readonly read: Effect.Effect<A | undefined, FencedStoreError>
-  /** Fails with `StaleToken` when a later copy has written: this one has lost its name, and should end. */
+  /**
+   * Fails with `StaleToken` when a later copy has written or updated: this one has lost its name. Answer that error to
+   * whoever called; the copy is ended as soon as the nodes see each other. It should neither crash, which would start it
+   * again above the other, nor `stop`, which ends the name.
+   */
   readonly write: (value: A) => Effect.Effect<void, StaleToken | FencedStoreError>
-  /** Reads and writes; handlers run one at a time, so nothing of this copy comes in between. Answers what it wrote. */
+  /**
+   * Reads and writes. Earlier copies are shut out before it reads, and handlers run one at a time: so nothing comes in
+   * between, and no write that was done is lost. Answers what it wrote.
+   */
   readonly update: (change: (before: A | undefined) => A) => Effect.Effect<A, StaleToken | FencedStoreError>
 }
 
@@ -74,29 +90,35 @@ export const make = <A>(
   key = ""
 ): Effect.Effect<Fenced<A>, never, FencedStore> =>
   Effect.map(FencedStore, (store) => {
+    // the token is read with each write, for it grows
     const { name, sworm } = self
-    const at = [sworm, name, key].map(encodeURIComponent).join("/")
+    const at = storageKey(sworm, name, key)
     const json = Schema.toCodecJson(schema)
     const failing = <B, E>(effect: Effect.Effect<B, E>): Effect.Effect<B, FencedStoreError> =>
       Effect.mapError(effect, (error) => new FencedStoreError({ detail: String(error) }))
-    const read = Effect.flatMap(store.read(at), (written) =>
-      written === undefined ? Effect.succeed(undefined) : failing(Schema.decodeUnknownEffect(json)(written.value)))
-    const write = (value: A): Effect.Effect<void, StaleToken | FencedStoreError> =>
-      Effect.gen(function* () {
-        const token = self.token
-        const plain = yield* failing(Schema.encodeUnknownEffect(json)(value))
-        const after = yield* store.write(at, { token, value: plain })
-        if (!isSame(after.token, token)) {
-          return yield* Effect.fail(new StaleToken({ name, token, newer: after.token }))
-        }
-      })
+    const decode = (written: Written | undefined): Effect.Effect<A | undefined, FencedStoreError> =>
+      written?.value === undefined
+        ? Effect.succeed(undefined)
+        : failing(Schema.decodeUnknownEffect(json)(written.value))
+    const put = (written: Written): Effect.Effect<Written, StaleToken | FencedStoreError> =>
+      Effect.flatMap(store.write(at, written), (after) =>
+        isSame(after.token, written.token)
+          ? Effect.succeed(after)
+          : Effect.fail(new StaleToken({ name, token: written.token, newer: after.token })))
+    const write = (token: FencingToken, value: A): Effect.Effect<void, StaleToken | FencedStoreError> =>
+      Effect.flatMap(failing(Schema.encodeUnknownEffect(json)(value)), (plain) => put({ token, value: plain }))
     return {
-      read,
-      write,
+      read: Effect.flatMap(store.read(at), decode),
+      write: (value) => Effect.suspend(() => write(self.token, value)),
       update: (change) =>
-        Effect.flatMap(read, (before) => {
-          const after = change(before)
-          return Effect.as(write(after), after)
+        Effect.gen(function* () {
+          // the same one for both: what rises in between has not shut out the earlier ones
+          const { token } = self
+          const found = yield* store.read(at)
+          const isOurs = found !== undefined && isSame(found.token, token)
+          const after = change(yield* decode(isOurs ? found : yield* put({ token })))
+          yield* write(token, after)
+          return after
         })
     }
   })
@@ -110,15 +132,16 @@ export const layerMemory: Layer.Layer<FencedStore> = Layer.sync(FencedStore)(() 
       Effect.sync(() => {
         const before = stored.get(key)
         if (before !== undefined && !mayReplace(written.token, before.token)) return before
-        stored.set(key, written)
-        return written
+        const after = replaced(written, before)
+        stored.set(key, after)
+        return after
       })
   }
 })
 
 const WrittenJson = Schema.fromJsonString(Schema.Struct({
   token: Schema.Struct({ epoch: Schema.Number, node: Schema.String, boot: Schema.Number }),
-  value: Schema.Unknown
+  value: Schema.optionalKey(Schema.Unknown)
 }))
 
 /**
@@ -144,10 +167,9 @@ export const layerKeyValueStore: Layer.Layer<FencedStore, never, KeyValueStore.K
         turn.withPermits(1)(Effect.gen(function* () {
           const before = yield* read(key)
           if (before !== undefined && !mayReplace(written.token, before.token)) return before
-          yield* failing(
-            Effect.flatMap(Schema.encodeUnknownEffect(WrittenJson)(written), (text) => store.set(key, text))
-          )
-          return written
+          const after = replaced(written, before)
+          yield* failing(Effect.flatMap(Schema.encodeUnknownEffect(WrittenJson)(after), (text) => store.set(key, text)))
+          return after
         }))
     }
   })

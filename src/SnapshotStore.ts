@@ -8,7 +8,7 @@
  * import { KeyValueStore } from "effect/persistence"
  * import { Memory, SnapshotStore } from "@sworm/sworm"
  *
- * // any KeyValueStore: files, Redis, a table of a database; here one in memory
+ * // any KeyValueStore: a table of a database, or one of your own; here one in memory
  * const Stored = SnapshotStore.layerKeyValueStore().pipe(Layer.provide(KeyValueStore.layerMemory))
  *
  * export const Backend = Memory.layer.pipe(Layer.provide(Stored))
@@ -16,6 +16,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { KeyValueStore } from "effect/persistence"
+import { storageKey } from "./runtime/storageKey.ts"
 import { SnapshotStoreError } from "./SwormError.ts"
 
 export interface SnapshotStore {
@@ -33,22 +34,23 @@ export const SnapshotStore: Context.Service<SnapshotStore, SnapshotStore> = Cont
 /** In this program's memory: for tests, and for clusters whose nodes are in one program. */
 export const layerMemory: Layer.Layer<SnapshotStore> = Layer.sync(SnapshotStore)(() => {
   const stored = new Map<string, Uint8Array>()
-  const key = (sworm: string, name: string): string => `${sworm}\n${name}`
   return {
-    put: (sworm, name, snapshot) => Effect.sync(() => void stored.set(key(sworm, name), snapshot)),
-    get: (sworm, name) => Effect.sync(() => stored.get(key(sworm, name))),
-    remove: (sworm, name) => Effect.sync(() => void stored.delete(key(sworm, name)))
+    put: (sworm, name, snapshot) => Effect.sync(() => void stored.set(storageKey(sworm, name), snapshot.slice())),
+    get: (sworm, name) => Effect.sync(() => stored.get(storageKey(sworm, name))),
+    remove: (sworm, name) => Effect.sync(() => void stored.delete(storageKey(sworm, name)))
   }
 })
 
-/** In a `KeyValueStore`, under keys that begin with `prefix`. Default `"sworm/"`. */
+/**
+ * In a `KeyValueStore`, under keys that begin with `prefix`. Default `"sworm/"`. They may be several times as long as names:
+ * each byte outside ASCII takes three.
+ */
 export const layerKeyValueStore = (
   options: { readonly prefix?: string | undefined } = {}
 ): Layer.Layer<SnapshotStore, never, KeyValueStore.KeyValueStore> =>
   Layer.effect(SnapshotStore)(Effect.map(KeyValueStore.KeyValueStore, (store) => {
     const { prefix = "sworm/" } = options
-    const key = (sworm: string, name: string): string =>
-      `${prefix}${encodeURIComponent(sworm)}/${encodeURIComponent(name)}`
+    const key = (sworm: string, name: string): string => prefix + storageKey(sworm, name)
     const failing = <A>(
       effect: Effect.Effect<A, KeyValueStore.KeyValueStoreError>
     ): Effect.Effect<A, SnapshotStoreError> =>

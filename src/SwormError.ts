@@ -385,7 +385,7 @@ const StaleTokenBase: ErrorClass<
   { readonly name: typeof Schema.String; readonly token: typeof Token; readonly newer: typeof Token }
 > = Schema.TaggedError<StaleToken>()("StaleToken", { name: Schema.String, token: Token, newer: Token })
 
-/** A later copy of the process has written already: this one has lost its name. Let it end; nothing was written. */
+/** A later copy of the process has written already: this one has lost its name, and is ended soon. Nothing was written. */
 export class StaleToken extends StaleTokenBase {
   override get message(): string {
     const { epoch, node } = this.newer

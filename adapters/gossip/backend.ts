@@ -170,7 +170,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   })
   const registrations = new Registrations(core)
   const stored = new Stored(core, Option.getOrUndefined(yield* Effect.serviceOption(SnapshotStore)))
-  core.onEnded = (sworm, name) => stored.remove(sworm, name)
+  core.onEnded = (sworm, name, epoch) => stored.remove(sworm, name, epoch)
   const snapshots = new Snapshots(core, stored, options.snapshotBytes)
   const recall = new Recall(core, snapshots.table, stored)
   const owned: OwnerParts = {

@@ -67,7 +67,7 @@ export class Core {
   /** Called before a claim of this node is written, or erased. */
   onClaim: (sworm: string, name: string, claim: Claim | undefined) => void = () => {}
   /** Called before it is written that a name has ended for good. */
-  onEnded: (sworm: string, name: string) => void = () => {}
+  onEnded: (sworm: string, name: string, epoch: number) => void = () => {}
   /** Called with every process that starts here, or is moved here. */
   onProcess: (process: LocalProcess) => void = () => {}
   /** Processes whose type answered that they stay where they are. */
@@ -273,7 +273,7 @@ export class Core {
     ended: { readonly registrations: ReadonlyArray<string>; readonly epoch: number },
     reason: EndReason
   ): number {
-    this.onEnded(sworm, name)
+    this.onEnded(sworm, name, ended.epoch)
     const before = this.entry(sworm, name)?.tomb
     const registrations = before === undefined ? ended.registrations : union(before.registrations, ended.registrations)
     const epoch = Math.max(ended.epoch, before?.epoch ?? 0)

@@ -2,7 +2,7 @@
  * How states come back whose node is lost (H23): all living members are asked, and those that the claim lists until they
  * answer or are given up. What several copies had acknowledged, each for itself after a split, is merged.
  */
-import { Effect, Ref } from "effect"
+import { Effect, Exit, Ref } from "effect"
 import type { Claim, Held, Spec } from "../../src/protocol/claims.ts"
 import { extrasOf } from "../../src/protocol/extras.ts"
 import { type ClaimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
@@ -18,6 +18,7 @@ import { asArray } from "../../src/protocol/wire.ts"
 import type { HostedType } from "../../src/runtime/Hosted.ts"
 import type { Brought, LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { unpack } from "../../src/runtime/Snapshots.ts"
+import { Unavailable } from "../../src/SwormError.ts"
 import { type Core, keyOf } from "./core.ts"
 import { absorbLedger } from "./ledger.ts"
 import { sectionOf } from "./membership.ts"
@@ -42,6 +43,12 @@ export interface Recalled extends Brought {
   readonly after: ReadonlyArray<ClaimId>
   /** What each of those that it was made of had answered. */
   readonly ledgers: ReadonlyArray<unknown>
+}
+
+/** What is in the store; its epoch also where the state can't be used any more. */
+export interface StoredState {
+  readonly epoch: number
+  readonly recalled: Recalled | undefined
 }
 
 export class Recall {
@@ -84,10 +91,18 @@ export class Recall {
     })
   }
 
-  /** What was stored of a name that is registered anew: after a restart of the whole cluster. */
-  stored(sworm: string, name: string, spec: Spec): Effect.Effect<Recalled | undefined> {
-    const got = this.#stored.get(sworm, name)
-    return Effect.map(got, (found) => this.#combine(sworm, name, spec.type, found === undefined ? [] : [found], []))
+  /**
+   * What was stored of a name that is registered anew: after a restart of the whole cluster. Fails when that can't be
+   * known: whatever started now would take the place of what is stored.
+   */
+  stored(sworm: string, name: string, spec: Spec): Effect.Effect<StoredState, Unavailable> {
+    return Effect.mapBoth(this.#stored.get(sworm, name), {
+      onFailure: ({ detail }) => new Unavailable({ operation: `register "${name}"`, detail }),
+      onSuccess: (found) => ({
+        epoch: found?.epoch ?? 0,
+        recalled: this.#combine(sworm, name, spec.type, found === undefined ? [] : [found], [])
+      })
+    })
   }
 
   #lost({ name, sworm, view }: Slot, detail: string): void {
@@ -127,12 +142,26 @@ export class Recall {
         (other) => this.#ask(other, [sworm, name, epoch], listed.has(other) ? untilMs : 0),
         { concurrency: "unbounded" }
       )
-      return Effect.zipWith(
-        answers,
-        this.#stored.get(sworm, name),
-        (found, stored) => [...own, ...found.flat(), ...stored === undefined ? [] : [stored]]
-      )
+      const first = Effect.exit(this.#stored.get(sworm, name))
+      return Effect.flatMap(Effect.all([answers, first], { concurrency: 2 }), ([answered, stored]) => {
+        const found = [...own, ...answered.flat()]
+        // without it the state would be lost, which is there
+        const last = Exit.isFailure(stored) && found.length === 0
+          ? this.#storedBefore(sworm, name, untilMs)
+          : Effect.succeed(Exit.isSuccess(stored) ? stored.value : undefined)
+        return Effect.map(last, (one) => one === undefined ? found : [...found, one])
+      })
     })
+  }
+
+  /** Asks the store again until then. */
+  #storedBefore(sworm: string, name: string, untilMs: number): Effect.Effect<Snapshot | undefined> {
+    const { nowMs } = this.#core.parts
+    const again: Effect.Effect<Snapshot | undefined> = Effect.catch(
+      this.#stored.get(sworm, name),
+      () => nowMs() >= untilMs ? Effect.succeed(undefined) : Effect.andThen(Effect.sleep(RETRY_MS), again)
+    )
+    return Effect.andThen(Effect.sleep(RETRY_MS), again)
   }
 
   #ask(section: SectionId, body: ReadonlyArray<unknown>, untilMs: number): Effect.Effect<ReadonlyArray<Snapshot>> {

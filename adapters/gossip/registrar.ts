@@ -24,7 +24,7 @@ import {
   writeOutcome
 } from "./registrationFrames.ts"
 import type { Registrations } from "./registrations.ts"
-import type { Recall, Recalled } from "./recall.ts"
+import type { Recall, StoredState } from "./recall.ts"
 import { Method } from "./requests.ts"
 import { Targets } from "./targets.ts"
 import { UnansweredStarts } from "./unanswered.ts"
@@ -365,7 +365,7 @@ export class Registrar {
     const { node, stamps, wallMs } = core.parts
     // the registrar may not know yet what has ended here, nor this node before `init` what ends meanwhile
     const above = (): number => Math.max(asked, core.nextEpoch(sworm, name))
-    const claimed = (process: LocalProcess | undefined, stored?: Recalled): Registered => {
+    const claimed = (process: LocalProcess | undefined, stored?: StoredState): Registered => {
       const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1)
       const claim: Claim = {
         epoch,
@@ -383,7 +383,8 @@ export class Registrar {
       process?.serve(epoch)
       const ref = { sworm, name, node: node.id, epoch }
       core.emit({ _tag: "Started", ref })
-      if (stored !== undefined) core.emit({ _tag: "Restored", ref, ageMs: stored.ageMs })
+      const recalled = stored?.recalled
+      if (recalled !== undefined) core.emit({ _tag: "Restored", ref, ageMs: recalled.ageMs })
       return { section: node.section, version, epoch }
     }
     const operation = Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> => {
@@ -393,8 +394,8 @@ export class Registrar {
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
       // it has just ended to host the sworm, which the registrar knows by the time that it hears this
       if (core.parts.processes.hosted(sworm) === undefined) return again
-      const startFrom = (stored: Recalled | undefined): Effect.Effect<Registered, RegisterError> =>
-        Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored), (process) => {
+      const startFrom = (stored?: StoredState): Effect.Effect<Registered, RegisterError> =>
+        Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored?.recalled), (process) => {
           const taken = this.#known(sworm, name, reg)
           if (taken === undefined) return Effect.sync(() => claimed(process, stored))
           core.parts.processes.remove(process)
@@ -402,7 +403,7 @@ export class Registrar {
         })
       return this.#recall.mayBeStored(sworm, spec)
         ? Effect.flatMap(this.#recall.stored(sworm, name, spec), startFrom)
-        : startFrom(undefined)
+        : startFrom()
     })
     return Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
       core.exclusively(sworm, name, operation) ?? again

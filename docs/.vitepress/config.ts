@@ -26,6 +26,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Placement", link: "/placement" },
   { text: "When processes move", link: "/redistribution" },
   { text: "The registry", link: "/registry" },
+  { text: "Storage", link: "/storage" },
   { text: "Consistency", link: "/consistency" },
   { text: "Protocol", link: "/protocol" },
   { text: "Simulation", link: "/simulation" },

@@ -24,6 +24,16 @@ const stories: Readonly<Record<string, ReadonlyArray<string>>> = {
     "members of foo: worker-1, worker-2, worker-3",
     "worker-1 on a, worker-2 on a, worker-3 on a",
     "members of foo: worker-1, worker-2, worker-3"
+  ],
+  fenced: [
+    "  the copy: 100 cents, done, there are 200",
+    "  old copy: 10 cents, done, there are 210",
+    "  new copy: 200 cents, done, there are 410",
+    "  old copy: 3000 cents, refused: a later copy has written",
+    "  new copy: 200 cents, done, there are 610",
+    "  old copy: 3000 cents, refused: a later copy has written",
+    "  the copy: 3000 cents, done, there are 3610",
+    "6 deposits were acknowledged, 3610 cents; stored are 3610."
   ]
 }
 
