@@ -1,10 +1,10 @@
 /**
  * One node of the example: `node.ts --listen HOST:PORT [--join HOST:PORT,…] [--id ID] [--secret SECRET]`.
  *
- * Says on stdout, a JSON line each, when it is ready and what it has given away. Leaves on SIGTERM and SIGINT, handing
+ * Says on stdout, a JSON line each, when it is ready, what it has given away and what its snapshots come to. Leaves on SIGTERM and SIGINT, handing
  * its processes over first; with `--lifeline` also when its stdin ends, so that it never outlives who started it.
  */
-import { Effect, Exit, Layer, Stream } from "effect"
+import { Effect, Exit, Layer, Metric, Stream } from "effect"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { Discovery, Handoff, Membership } from "@sworm/sworm"
@@ -38,9 +38,23 @@ const Reporter = Layer.effectDiscard(Effect.gen(function* () {
   yield* Effect.forkScoped(Stream.runForEach(handoff.moves, ({ withState }) => say({ moved: 1, withState })))
 }))
 
+/** How much is sent to keep states elsewhere; one that is killed has not told of its last moments. */
+const SnapshotReporter = Layer.effectDiscard(Effect.gen(function* () {
+  let told = 0
+  const look = Effect.gen(function* () {
+    const { count: snapshots } = yield* Metric.value(Metric.counter("sworm_snapshots_sent"))
+    const { count: snapshotBytes } = yield* Metric.value(Metric.counter("sworm_snapshots_sent_bytes"))
+    if (snapshots === told) return
+    told = snapshots
+    yield* say({ snapshots, snapshotBytes })
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(look, Effect.sleep("200 millis"))))
+}))
+
 const App = Flights.layer.pipe(
   Layer.provide([AirportLayer, RouteLayer]),
   Layer.provideMerge(Reporter),
+  Layer.provideMerge(SnapshotReporter),
   Layer.provideMerge(backend)
 )
 
