@@ -165,7 +165,12 @@ const runDemo = Effect.gen(function* () {
       const type = routes.has(name) ? Route : Airport
       return Effect.map(Effect.exit(flights.client(type, name, { timeout: "15 seconds" }).Totals()), (exit) => {
         if (Exit.isFailure(exit)) verdict.notAlive++
-        else if (!same(exit.value, totals)) verdict.wrongTotals++
+        else if (!same(exit.value, totals)) {
+          verdict.wrongTotals++
+          process.stderr.write(
+            `The totals of "${name}" are wrong: ${JSON.stringify(exit.value)}, not ${JSON.stringify(totals)}\n`
+          )
+        }
         if (Exit.isSuccess(exit) && lost(exit.value, totals)) verdict.lostState++
       })
     }, { concurrency: CONCURRENCY, discard: true })

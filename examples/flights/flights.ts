@@ -23,9 +23,9 @@ const State = Schema.Struct({
   /** Calls from `settled` on that are counted; one of these that comes again is answered and not counted. */
   counted: Schema.Array(Schema.Int)
 })
-type State = typeof State.Type
+export type State = typeof State.Type
 
-const empty: State = { totals: nothing, settled: 0, counted: [] }
+export const empty: State = { totals: nothing, settled: 0, counted: [] }
 
 /**
  * One flight to count. The caller numbers its calls: one that it repeats, since nobody knows whether it was counted, has
@@ -65,7 +65,8 @@ export class Flights extends Sworm.Service<Flights>()("Flights", { processes: [A
 
 type Kind = "departures" | "arrivals" | "flights"
 
-const count = (state: State, kind: Kind, { call, delay, settled }: Counting): State => {
+/** Counts a call, unless it is counted already. */
+export const count = (state: State, kind: Kind, { call, delay, settled }: Counting): State => {
   if (call < state.settled || state.counted.includes(call)) return state
   const { totals } = state
   const from = Math.max(state.settled, settled)

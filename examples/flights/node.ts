@@ -22,7 +22,8 @@ const { values: flags } = parseArgs({
   }
 })
 
-const backend = Gossip.layer().pipe(Layer.provideMerge(WebSocketTransport.layer({
+// on a busy machine handing everything over takes longer than the default 10 seconds
+const backend = Gossip.layer({ shutdownTimeout: "25 seconds" }).pipe(Layer.provideMerge(WebSocketTransport.layer({
   id: flags.id,
   listen: flags.listen,
   secret: flags.secret ?? process.env["SWORM_SECRET"],
@@ -42,11 +43,15 @@ const Reporter = Layer.effectDiscard(Effect.gen(function* () {
 const SnapshotReporter = Layer.effectDiscard(Effect.gen(function* () {
   let told = 0
   const look = Effect.gen(function* () {
-    const { count: snapshots } = yield* Metric.value(Metric.counter("sworm_snapshots_sent"))
-    const { count: snapshotBytes } = yield* Metric.value(Metric.counter("sworm_snapshots_sent_bytes"))
+    const metrics = yield* Metric.snapshot
+    const countOf = (id: string): number => {
+      const metric = metrics.find((metric) => metric.id === id)
+      return metric?.type === "Counter" ? Number(metric.state.count) : 0
+    }
+    const snapshots = countOf("sworm_snapshots_sent")
     if (snapshots === told) return
     told = snapshots
-    yield* say({ snapshots, snapshotBytes })
+    yield* say({ snapshots, snapshotBytes: countOf("sworm_snapshots_sent_bytes") })
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(look, Effect.sleep("200 millis"))))
 }))
