@@ -165,8 +165,7 @@ const runDemo = Effect.gen(function* () {
       const type = routes.has(name) ? Route : Airport
       return Effect.map(Effect.exit(flights.client(type, name, { timeout: "15 seconds" }).Totals()), (exit) => {
         if (Exit.isFailure(exit)) verdict.notAlive++
-        else if (!same(exit.value, totals)) {
-          verdict.wrongTotals++
+        else if (!same(exit.value, totals) && ++verdict.wrongTotals <= 3) {
           process.stderr.write(
             `The totals of "${name}" are wrong: ${JSON.stringify(exit.value)}, not ${JSON.stringify(totals)}\n`
           )

@@ -1,8 +1,9 @@
 /**
  * One node of the example: `node.ts --listen HOST:PORT [--join HOST:PORT,…] [--id ID] [--secret SECRET]`.
  *
- * Says on stdout, a JSON line each, when it is ready, what it has given away and what its snapshots come to. Leaves on SIGTERM and SIGINT, handing
- * its processes over first; with `--lifeline` also when its stdin ends, so that it never outlives who started it.
+ * Says on stdout, a JSON line each, when it is ready, what it has given away and what its snapshots come to. Leaves on
+ * SIGTERM and SIGINT, handing its processes over first; with `--lifeline` also when its stdin ends, so that it never
+ * outlives who started it.
  */
 import { Effect, Exit, Layer, Metric, Stream } from "effect"
 import process from "node:process"
