@@ -2,7 +2,7 @@
  * Where snapshots are kept (H23): on the next nodes in the name's placement, which its claim lists once they have it. How
  * they come back is in `recall.ts`.
  */
-import { Effect } from "effect"
+import { Effect, Metric } from "effect"
 import type { Candidate } from "../../src/Placement.ts"
 import type { Held } from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
@@ -26,6 +26,13 @@ import { type Floors, ledgerOf } from "./ledger.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 import type { Stored } from "./storing.ts"
+
+const sent = Metric.counter("sworm_snapshots_sent", {
+  description: "Snapshots of processes that were sent to a node which keeps them"
+})
+const sentBytes = Metric.counter("sworm_snapshots_sent_bytes", {
+  description: "Bytes of the states in the snapshots that were sent, without what is sent around them"
+})
 
 const KEEP_TIMEOUT_MS = 2000
 /** A node that has no room for snapshots is not asked again before. */
@@ -78,8 +85,10 @@ export class Snapshots {
       }
       const wanted = this.#replicasOf(process)
       const body = [sworm, name, encodeSnapshot(snapshot)]
-      return Effect.forEach(wanted, (section) => this.#keepAt(process, section, body), { concurrency: "unbounded" })
+      const keepAt = (section: SectionId) => this.#keepAt(process, section, body)
+      return noteSent(wanted.length, taken.state.byteLength)
         .pipe(
+          Effect.andThen(Effect.forEach(wanted, keepAt, { concurrency: "unbounded" })),
           Effect.flatMap((kept) =>
             kept.every(Boolean) ? this.#stored.put(sworm, name, snapshot) : Effect.succeed(false)
           ),
@@ -263,3 +272,6 @@ export class Snapshots {
       : isIn(listed.after, kept.holder, kept.epoch)
   }
 }
+
+const noteSent = (count: number, bytes: number): Effect.Effect<void> =>
+  count === 0 ? Effect.void : Effect.andThen(Metric.update(sent, count), Metric.update(sentBytes, count * bytes))

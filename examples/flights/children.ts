@@ -12,6 +12,8 @@ export interface Child {
   readonly address: string
   /** How many processes it has given away so far, and how many of them with their state. */
   readonly moved: () => { readonly all: number; readonly withState: number }
+  /** What it has sent to other nodes so far, for them to keep. */
+  readonly snapshots: () => { readonly count: number; readonly bytes: number }
   /** Sends a signal and waits for the end, at most 30 seconds; then it is killed. */
   readonly end: (signal: "SIGTERM" | "SIGKILL") => Effect.Effect<void>
 }
@@ -25,11 +27,16 @@ const READY_TIMEOUT = "60 seconds"
 
 export const start = (
   runtime: Runtime,
-  options: { readonly id: string; readonly secret: string; readonly join?: string | undefined }
+  options: {
+    readonly id: string
+    readonly secret: string
+    readonly join?: string | undefined
+    readonly env?: Readonly<Record<string, string>> | undefined
+  }
 ): Effect.Effect<Child, ChildFailed, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const { id, join, secret } = options
+      const { env, id, join, secret } = options
       const args = [
         "--id",
         id,
@@ -40,7 +47,7 @@ export const start = (
       ]
       const child = spawn(runtime.command, runtime.argsFor(program, args), {
         stdio: ["pipe", "pipe", "inherit"],
-        env: { ...process.env, SWORM_SECRET: secret }
+        env: { ...process.env, ...env, SWORM_SECRET: secret }
       })
       return { child, ended: ended(child) }
     }),
@@ -49,12 +56,16 @@ export const start = (
   ).pipe(Effect.flatMap(({ child, ended }) => {
     let all = 0
     let withState = 0
+    let snapshots = { count: 0, bytes: 0 }
     const ready = Deferred.makeUnsafe<string, ChildFailed>()
     createInterface({ input: child.stdout! }).on("line", (line) => {
       const said = parse(line)
       if (said["moved"] !== undefined) {
         all++
         if (said["withState"] === true) withState++
+      }
+      if (said["snapshots"] !== undefined) {
+        snapshots = { count: Number(said["snapshots"]), bytes: Number(said["snapshotBytes"]) }
       }
       if (said["ready"] === true) Deferred.doneUnsafe(ready, Effect.succeed(String(said["address"])))
     })
@@ -72,6 +83,7 @@ export const start = (
         runtime,
         address,
         moved: () => ({ all, withState }),
+        snapshots: () => snapshots,
         end: (signal) => end(child, ended, signal)
       }))
     )

@@ -1,10 +1,11 @@
 /**
  * One node of the example: `node.ts --listen HOST:PORT [--join HOST:PORT,…] [--id ID] [--secret SECRET]`.
  *
- * Says on stdout, a JSON line each, when it is ready and what it has given away. Leaves on SIGTERM and SIGINT, handing
- * its processes over first; with `--lifeline` also when its stdin ends, so that it never outlives who started it.
+ * Says on stdout, a JSON line each, when it is ready, what it has given away and what its snapshots come to. Leaves on
+ * SIGTERM and SIGINT, handing its processes over first; with `--lifeline` also when its stdin ends, so that it never
+ * outlives who started it.
  */
-import { Effect, Exit, Layer, Stream } from "effect"
+import { Effect, Exit, Layer, Metric, Stream } from "effect"
 import process from "node:process"
 import { parseArgs } from "node:util"
 import { Discovery, Handoff, Membership } from "@sworm/sworm"
@@ -22,7 +23,8 @@ const { values: flags } = parseArgs({
   }
 })
 
-const backend = Gossip.layer().pipe(Layer.provideMerge(WebSocketTransport.layer({
+// on a busy machine handing everything over takes longer than the default 10 seconds
+const backend = Gossip.layer({ shutdownTimeout: "25 seconds" }).pipe(Layer.provideMerge(WebSocketTransport.layer({
   id: flags.id,
   listen: flags.listen,
   secret: flags.secret ?? process.env["SWORM_SECRET"],
@@ -38,9 +40,27 @@ const Reporter = Layer.effectDiscard(Effect.gen(function* () {
   yield* Effect.forkScoped(Stream.runForEach(handoff.moves, ({ withState }) => say({ moved: 1, withState })))
 }))
 
+/** How much is sent to keep states elsewhere; one that is killed has not told of its last moments. */
+const SnapshotReporter = Layer.effectDiscard(Effect.gen(function* () {
+  let told = 0
+  const look = Effect.gen(function* () {
+    const metrics = yield* Metric.snapshot
+    const countOf = (id: string): number => {
+      const metric = metrics.find((metric) => metric.id === id)
+      return metric?.type === "Counter" ? Number(metric.state.count) : 0
+    }
+    const snapshots = countOf("sworm_snapshots_sent")
+    if (snapshots === told) return
+    told = snapshots
+    yield* say({ snapshots, snapshotBytes: countOf("sworm_snapshots_sent_bytes") })
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(look, Effect.sleep("200 millis"))))
+}))
+
 const App = Flights.layer.pipe(
   Layer.provide([AirportLayer, RouteLayer]),
   Layer.provideMerge(Reporter),
+  Layer.provideMerge(SnapshotReporter),
   Layer.provideMerge(backend)
 )
 

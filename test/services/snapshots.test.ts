@@ -1,6 +1,6 @@
 // [H23] States kept on other nodes: what was acknowledged survives the loss of the node that acknowledged it.
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, Ref, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Metric, Ref, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { Process, SnapshotStore, Supervisor, Sworm } from "@sworm/sworm"
 import { failureOf, Town } from "./simulated.ts"
@@ -101,6 +101,16 @@ const home = async (town: Town<Books, Books_>, asked: string, name: string): Pro
   return town.whereis(asked, name)!
 }
 
+/** What all nodes of this program have sent to be kept so far. */
+const sent = (): { readonly snapshots: number; readonly bytes: number } => {
+  const metrics = Effect.runSync(Metric.snapshot)
+  const countOf = (id: string): number => {
+    const metric = metrics.find((metric) => metric.id === id)
+    return metric?.type === "Counter" ? Number(metric.state.count) : 0
+  }
+  return { snapshots: countOf("sworm_snapshots_sent"), bytes: countOf("sworm_snapshots_sent_bytes") }
+}
+
 /** Who keeps the state of a name, as its claim says. */
 const replicas = (town: Town<Books, Books_>, id: string, name: string): ReadonlyArray<string> =>
   town.look(
@@ -170,6 +180,20 @@ describe("[H23] a state that is kept with each call", { timeout: TIMEOUT_MS }, (
     const survivor = other(town, holder, kept[0])
     await town.until("it runs again", () => ![holder, kept[0], undefined].includes(town.whereis(survivor, "two")))
     assert.deepStrictEqual(await town.get(survivor, get(Twice, "two")), ["0", "x"])
+  })
+
+  it("counts what it sends: a snapshot for each replica of a call that changes it, none for one that reads", async () => {
+    const town = await form(16)
+    await town.get("a", (books) => books.register("two", Twice, { first: "0" }))
+    const caller = other(town, await home(town, "a", "two"))
+    await town.get(caller, add(Twice, "two", "x"))
+    const before = sent()
+    await town.get(caller, add(Twice, "two", "y"))
+    assert.strictEqual(sent().snapshots - before.snapshots, 2)
+    assert.isAbove(sent().bytes, before.bytes)
+    const after = sent()
+    await town.get(caller, get(Twice, "two"))
+    assert.deepStrictEqual(sent(), after)
   })
 
   it("is kept anew when one of those that had it is lost, though nobody calls", async () => {
