@@ -28,7 +28,8 @@ export const Method = {
   silence: 17,
   relaySettle: 18,
   keep: 19,
-  recall: 20
+  recall: 20,
+  owed: 21
 } as const
 
 /** No answer: the node is out of reach, gone, or too slow. It may have done what was asked. */

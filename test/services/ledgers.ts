@@ -90,6 +90,13 @@ export const keptBy = (town: LedgerTown, id: string, name: string): ReadonlyArra
     []
   )
 
+/** All copies of a name, those on their way included. */
+const copies = (town: LedgerTown, name: string): number =>
+  town.world.ready.filter(({ id }) => {
+    const which = Effect.flatMap(Supervisor.Supervisor, (supervisor) => supervisor.which("Ledgers", id))
+    return town.look(id, which, []).some(({ ref }) => ref.name === name)
+  }).length
+
 /** Its process runs, once, and is kept by as many as it should be. */
 export const isSafe = (town: LedgerTown, name: string, replicas: number): boolean => {
   const ready = town.world.ready.map(({ id }) => id)
@@ -97,7 +104,7 @@ export const isSafe = (town: LedgerTown, name: string, replicas: number): boolea
   const home = town.whereis(ready[0]!, name)
   const kept = keptBy(town, ready[0]!, name)
   return home !== undefined && ready.includes(home) &&
-    town.running().filter((line) => line.startsWith(`${name} on`)).length === 1 &&
+    copies(town, name) === 1 && town.running(home).includes(`${name} on ${home}`) &&
     kept.length === Math.min(replicas, ready.length - 1) && kept.every((id) => id !== home && ready.includes(id))
 }
 
