@@ -14,10 +14,12 @@ export const protocol = [
 ] as const
 
 const state = Schema.Array(Schema.String)
+/** They crash as often as a history says. */
+const restartLimit = { max: 1000, within: "1 second" } as const
 
-export const Once = Process.make("Once", { state, protocol, snapshot: "eachCall" })
-export const Twice = Process.make("Twice", { state, protocol, snapshot: { every: "call", replicas: 2 } })
-export const Often = Process.make("Often", { state, protocol, snapshot: { every: "200 millis" } })
+export const Once = Process.make("Once", { state, protocol, snapshot: "eachCall", restartLimit })
+export const Twice = Process.make("Twice", { state, protocol, snapshot: { every: "call", replicas: 2 }, restartLimit })
+export const Often = Process.make("Often", { state, protocol, snapshot: { every: "200 millis" }, restartLimit })
 
 export type Type = typeof Once | typeof Twice | typeof Often
 
