@@ -1,7 +1,7 @@
 /** Processes whose state is all that was asked of them, kept on other nodes; and histories of what befalls their nodes. */
 import { Context, Effect, Exit, Layer, Ref, Schema } from "effect"
 import { Rpc } from "effect/rpc"
-import { Process, Supervisor, Sworm } from "@sworm/sworm"
+import { Process, Registry, Supervisor, Sworm } from "@sworm/sworm"
 import { type Simulation } from "@sworm/sworm/testing"
 import { Town, type TownOptions } from "./simulated.ts"
 
@@ -91,6 +91,10 @@ export const keptBy = (town: LedgerTown, id: string, name: string): ReadonlyArra
     ),
     []
   )
+
+/** How many snapshots a node has. */
+export const keptOn = (town: LedgerTown, id: string): number =>
+  town.look(id, Effect.flatMap(Registry.Registry, ({ tables }) => Effect.map(tables, ({ snapshots }) => snapshots)), -1)
 
 /** All copies of a name, those on their way included. */
 const copies = (town: LedgerTown, name: string): number =>

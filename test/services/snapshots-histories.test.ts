@@ -6,6 +6,7 @@ import {
   get,
   isSafe,
   keepCalling,
+  keptOn,
   type LedgerTown,
   type Load,
   Once,
@@ -185,6 +186,11 @@ const play = async (seed: number, faults: ReadonlyArray<string>, rounds = 2): Pr
   for (const [name, type] of names) await town.get("a", register(type, name))
   const history = new History(town, seed, names)
   for (let round = 0; round < rounds; round++) await history.round(faults, 1)
+  for (const [name] of names) await town.get("a", (ledgers) => ledgers.unregister(name))
+  await town.until(
+    `nothing is kept any more: ${history.told.join("; ")}`,
+    () => IDS.every((id) => keptOn(town, id) === 0)
+  )
   assert.isAbove(history.acknowledged.get("one")!.length, 0)
   return history
 }
