@@ -1,5 +1,5 @@
 /** Processes whose state is all that was asked of them, kept on other nodes; and histories of what befalls their nodes. */
-import { Context, Effect, Exit, Layer, Ref, Schema } from "effect"
+import { Effect, Exit, Layer, Ref, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { Process, Registry, Supervisor, Sworm } from "@sworm/sworm"
 import { type Simulation } from "@sworm/sworm/testing"
@@ -23,21 +23,24 @@ export const Often = Process.make("Often", { state, protocol, snapshot: { every:
 
 export type Type = typeof Once | typeof Twice | typeof Often
 
-export class Ledgers extends Sworm.Service<Ledgers>()("Ledgers", { processes: [Once, Twice, Often] }) {}
+export interface Ledgers {
+  readonly "~ledgers": never
+}
 
-export type LedgersClient = Context.Service.Shape<typeof Ledgers>
+export type LedgersClient = Sworm.SwormClient<typeof Once | typeof Twice | typeof Often>
 
 type State = { readonly state: Ref.Ref<ReadonlyArray<string>> }
 
 const append = ({ state }: State, op: string): Effect.Effect<number> =>
   Ref.modify(state, (ops) => [ops.length + 1, [...ops, op]])
 
-export interface LedgerOptions {
+export interface LedgerOptions extends Omit<Sworm.SwormOptions<ReadonlyArray<never>>, "processes"> {
   readonly run?: ((self: State) => Effect.Effect<unknown>) | undefined
   readonly resolved?: ((mine: ReadonlyArray<string>, theirs: ReadonlyArray<string>) => void) | undefined
 }
 
-export const layerOf = ({ resolved, run }: LedgerOptions = {}) => {
+const appOf = ({ resolved, run, ...sworm }: LedgerOptions) => {
+  class Service extends Sworm.Service<Ledgers>()("Ledgers", { ...sworm, processes: [Once, Twice, Often] }) {}
   const implementation = {
     init: () => Effect.succeed([] as ReadonlyArray<string>),
     run,
@@ -53,11 +56,12 @@ export const layerOf = ({ resolved, run }: LedgerOptions = {}) => {
       Crash: () => Effect.die("asked to")
     }
   }
-  return Ledgers.layer.pipe(
-    Layer.provide(Ledgers.toLayer(Once, implementation)),
-    Layer.provide(Ledgers.toLayer(Twice, implementation)),
-    Layer.provide(Ledgers.toLayer(Often, implementation))
+  const layer = Service.layer.pipe(
+    Layer.provide(Service.toLayer(Once, implementation)),
+    Layer.provide(Service.toLayer(Twice, implementation)),
+    Layer.provide(Service.toLayer(Often, implementation))
   )
+  return { service: Service, layer }
 }
 
 export type LedgerTown = Town<Ledgers, LedgersClient>
@@ -68,7 +72,7 @@ export const townOf = async (
   ledger: LedgerOptions = {}
 ): Promise<LedgerTown> => {
   const weather = { delay: { minMs: 1, maxMs: 5 } }
-  const town = new Town<Ledgers, LedgersClient>({ service: Ledgers, layer: layerOf(ledger) }, { weather, ...options })
+  const town = new Town<Ledgers, LedgersClient>(appOf(ledger), { weather, ...options })
   await town.form(...ids)
   return town
 }

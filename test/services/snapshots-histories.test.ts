@@ -2,11 +2,13 @@
 // acknowledged is in the state that goes on, as long as no more nodes were lost at once than keep it.
 import { assert, describe, it } from "@effect/vitest"
 import { Exit } from "effect"
+import { Placement } from "@sworm/sworm"
 import {
   get,
   isSafe,
   keepCalling,
   keptOn,
+  type LedgerOptions,
   type LedgerTown,
   type Load,
   Once,
@@ -180,18 +182,30 @@ class History {
   }
 }
 
-const play = async (seed: number, faults: ReadonlyArray<string>, rounds = 2): Promise<History> => {
-  const town = await townOf(IDS, { seed })
-  const names = [["one", Once, 1], ["two", Twice, 2]] as const
+const BOTH = [["one", Once, 1], ["two", Twice, 2]] as const
+
+interface Play {
+  readonly names?: ReadonlyArray<readonly [string, Type, number]>
+  /** Nodes that may be lost in a round. */
+  readonly losses?: number
+  readonly ledger?: LedgerOptions
+}
+
+const play = async (
+  seed: number,
+  faults: ReadonlyArray<string>,
+  { ledger, losses = 1, names = BOTH }: Play = {}
+): Promise<History> => {
+  const town = await townOf(IDS, { seed }, ledger)
   for (const [name, type] of names) await town.get("a", register(type, name))
   const history = new History(town, seed, names)
-  for (let round = 0; round < rounds; round++) await history.round(faults, 1)
+  for (let round = 0; round < 2; round++) await history.round(faults, losses)
   for (const [name] of names) await town.get("a", (ledgers) => ledgers.unregister(name))
   await town.until(
     `nothing is kept any more: ${history.told.join("; ")}`,
     () => IDS.every((id) => keptOn(town, id) === 0)
   )
-  assert.isAbove(history.acknowledged.get("one")!.length, 0)
+  assert.isAbove(history.acknowledged.get(names[0]![0])!.length, 0)
   return history
 }
 
@@ -216,6 +230,22 @@ describe("[H23] what was acknowledged is kept", { timeout: 4 * TIMEOUT_MS }, () 
   })
   it.each(seeds)("while there are two sides (seed %i)", async (seed) => {
     await play(seed, ["part", "heal", "move", "process"])
+  })
+  it.each(seeds)("with as many nodes lost as there are replicas (seed %i)", async (seed) => {
+    await play(seed, ["crash", "crash", "move", "hold", "release"], { names: [["two", Twice, 2]], losses: 2 })
+  })
+  it.each(seeds)("while the side of a majority goes on (seed %i)", async (seed) => {
+    const merged: Array<string> = []
+    const ledger = {
+      placement: Placement.quorum(3),
+      resolved: (mine: ReadonlyArray<string>, theirs: ReadonlyArray<string>) =>
+        void merged.push(`${mine.length} ${theirs.length}`)
+    }
+    await play(seed, ["part", "part", "heal", "move", "process", "hold", "release"], { ledger })
+    if (process.env.DBGF) console.log("MERGED", seed, merged.join(", "))
+  })
+  it.each(seeds)("while processes become passive (seed %i)", async (seed) => {
+    await play(seed, ["crash", "start", "move", "process", "part", "heal"], { ledger: { idleTimeout: "2 millis" } })
   })
   it.each(seeds)("while all of that happens (seed %i)", async (seed) => {
     await play(seed, ["part", "heal", "move", "process", "hold", "release", "cut", "crash", "start"])
