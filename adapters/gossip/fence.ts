@@ -94,10 +94,15 @@ export class Fence {
       (this.holds(hosted) && !this.#unproven().some((member) => member.section === section))
   }
 
+  /** Would a sworm go on with all that are thought to be there? */
+  isBigEnough(hosted: Hosted): boolean {
+    return !Fence.isAsked(hosted) ||
+      this.#suffices(hosted, new Set(this.#core.parts.members.view().present.map(({ id }) => id)))
+  }
+
   /** Would it, if all that are thought to be there had answered lately? Then it is a matter of moments. */
   isWaiting(hosted: Hosted): boolean {
-    if (this.mayStart(hosted)) return false
-    return this.#suffices(hosted, new Set(this.#core.parts.members.view().present.map(({ id }) => id)))
+    return !this.mayStart(hosted) && this.isBigEnough(hosted)
   }
 
   #suffices({ id, placement: { quorum = 0, survives } }: Hosted, side: ReadonlySet<string>): boolean {

@@ -9,12 +9,13 @@ import { type ClaimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import {
   afterAll,
   decodeSnapshot,
+  type Gone,
   isIn,
   lineages,
   type Snapshot,
   type SnapshotTable
 } from "../../src/protocol/snapshots.ts"
-import { asArray } from "../../src/protocol/wire.ts"
+import { asArray, asCount, asSection, asText } from "../../src/protocol/reading.ts"
 import type { HostedType } from "../../src/runtime/Hosted.ts"
 import type { Brought, LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { unpack } from "../../src/runtime/Snapshots.ts"
@@ -26,6 +27,7 @@ import { mergeStates, type Side } from "./merging.ts"
 import { isFrozen } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
+import { isLeft } from "./snapshots.ts"
 import type { Stored } from "./storing.ts"
 
 /** A member that isn't known to have a snapshot is waited for so long. */
@@ -60,6 +62,7 @@ export class Recall {
     this.#core = core
     this.#table = table
     this.#stored = stored
+    core.parts.requests.answer(Method.owed, (_, body) => this.#owedAsked(body))
   }
 
   #typeOf(sworm: string, type: string): HostedType | undefined {
@@ -232,8 +235,24 @@ export class Recall {
     const after = [...process.snapshots.after, ...top.claim.merged]
     return view.claims.filter(({ claim, section }) =>
       section !== node.section && claim.mode === "live" && claim.extras?.replicas !== undefined &&
-      members.isGone(section) && !isIn(after, section, claim.epoch)
+      members.isGone(section) && !isIn(after, { holder: section, epoch: claim.epoch, seq: 0 })
     )
+  }
+
+  /** Somebody has kept what this node's copy may not have. */
+  #owedAsked(body: unknown): Effect.Effect<unknown> {
+    const [swormField, nameField, holder, epoch, seq] = asArray(body, 5)
+    const [sworm, name] = [asText(swormField), asText(nameField)]
+    const owed: Gone = { holder: asSection(holder), epoch: asCount(epoch), seq: asCount(seq) }
+    const { directory, processes } = this.#core.parts
+    const slot = directory.slot(sworm, name)
+    const process = processes.get(sworm, name)
+    const claim = this.#core.entry(sworm, name)?.claim
+    if (slot === undefined || process?.snapshots === undefined || claim?.mode !== "live") return Effect.succeed(false)
+    if (process.status !== "running" && process.status !== "passive") return Effect.succeed(false)
+    if (isIn([...process.snapshots.after, ...claim.merged], owed)) return Effect.succeed(true)
+    const merged = this.#core.exclusively(sworm, name, this.merge(slot, []))
+    return merged === undefined ? Effect.succeed(false) : Effect.as(merged, true)
   }
 
   /** Takes in what those copies had acknowledged and others have kept. */
@@ -250,8 +269,10 @@ export class Recall {
         const claim = core.entry(sworm, name)?.claim
         if (!isFrozen(process) || claim?.mode !== "live") return
         const after = [...snapshots.after, ...claim.merged]
-        const others = lineages(found).filter(({ epoch, holder, type }) =>
-          holder !== node.section && type === process.type.name && !isIn(after, holder, epoch)
+        // one whose holder lives is settled with that
+        const others = lineages(found).filter((one) =>
+          one.holder !== node.section && one.type === process.type.name && one.epoch > slot.view.endedEpoch &&
+          isLeft(slot.view, one.holder, core.parts.members.isGone(one.holder)) && !isIn(after, one)
         )
         const continuity = this.#mergeInto(process, claim, others)
         snapshots.after = afterAll(snapshots.after, accountedBy(others, owed))
@@ -289,7 +310,7 @@ export class Recall {
 function* accountedBy(
   snapshots: ReadonlyArray<Snapshot>,
   held: ReadonlyArray<Held>
-): Generator<readonly [SectionId, number]> {
-  for (const { epoch, holder } of snapshots) yield [holder, epoch]
-  for (const { claim, section } of held) yield [section, claim.epoch]
+): Generator<Gone> {
+  yield* snapshots
+  for (const { claim, section } of held) yield { holder: section, epoch: claim.epoch, seq: 0 }
 }

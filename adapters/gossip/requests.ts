@@ -31,7 +31,8 @@ export const Method = {
   relaySettle: 18,
   keep: 19,
   recall: 20,
-  control: 21
+  control: 21,
+  owed: 22
 } as const
 
 /** Why there is no answer. */

@@ -4,7 +4,7 @@
  */
 import { Effect, Metric } from "effect"
 import type { Candidate } from "../../src/Placement.ts"
-import type { Held } from "../../src/protocol/claims.ts"
+import type { Held, NameView } from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
@@ -19,7 +19,7 @@ import {
 } from "../../src/protocol/snapshots.ts"
 import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { pack, type Taken } from "../../src/runtime/Snapshots.ts"
+import { type Outcome, pack, type Taken } from "../../src/runtime/Snapshots.ts"
 import { type Core, keyOf } from "./core.ts"
 import type { Host } from "./hosts.ts"
 import { type Floors, ledgerOf } from "./ledger.ts"
@@ -35,20 +35,30 @@ const sentBytes = Metric.counter("sworm_snapshots_sent_bytes", {
 })
 
 const KEEP_TIMEOUT_MS = 2000
-/** A node that has no room for snapshots is not asked again before. */
-const FULL_MS = 10_000
+/** A node that has no room for snapshots, or did not answer, is not asked before where there are others. */
+const AVOID_MS = 10_000
+/** A claim says soon after it has changed what has gone into its state; until then nothing is amiss. */
+const OWED_AFTER_MS = 500
+const OWED_TIMEOUT_MS = 5000
 
 const KEPT = 0
 const PROMISED = 1
 const SUPERSEDED = 2
 const FULL = 3
 
+interface Avoided {
+  readonly untilMs: number
+  readonly isFull: boolean
+}
+
 export class Snapshots {
   readonly #core: Core
   readonly #stored: Stored
   /** What this node keeps for others. */
   readonly table: SnapshotTable
-  readonly #full = new Map<string, number>()
+  readonly #avoided = new Map<string, Avoided>()
+  /** Names whose holder is being told that this node has what it may not have. */
+  readonly #telling = new Set<string>()
   readonly #wanted = new WeakMap<LocalProcess, readonly [ReadonlyArray<Host>, ReadonlyArray<SectionId>]>()
 
   constructor(core: Core, stored: Stored, maxBytes: number) {
@@ -61,12 +71,13 @@ export class Snapshots {
 
   // ---- the holder
 
-  /** Sends a state to the nodes that are to keep it; `false` when not all of them have it. */
-  keep(process: LocalProcess, taken: Taken): Effect.Effect<boolean> {
+  /** Sends a state to the nodes that are to keep it; it is kept when all of them have it. */
+  keep(process: LocalProcess, taken: Taken): Effect.Effect<Outcome> {
     return Effect.suspend(() => {
-      const { name, sworm } = process
+      const { hosted, name, sworm } = process
       const claim = this.#claimOf(process)
-      if (claim === undefined) return Effect.succeed(false)
+      // a side that can't go on acknowledges nothing
+      if (claim === undefined || !this.#core.fence.isBigEnough(hosted)) return Effect.succeed("not kept")
       const { node } = this.#core.parts
       const snapshot: Snapshot = {
         epoch: claim.epoch,
@@ -85,15 +96,15 @@ export class Snapshots {
       }
       const wanted = this.#replicasOf(process)
       const body = [sworm, name, encodeSnapshot(snapshot)]
-      const keepAt = (section: SectionId) => this.#keepAt(process, section, body)
-      return noteSent(wanted.length, taken.state.byteLength)
-        .pipe(
-          Effect.andThen(Effect.forEach(wanted, keepAt, { concurrency: "unbounded" })),
-          Effect.flatMap((kept) =>
-            kept.every(Boolean) ? this.#stored.put(sworm, name, snapshot) : Effect.succeed(false)
-          ),
-          Effect.map((isKept) => isKept && this.#list(process, snapshot, wanted))
-        )
+      const all = Effect.forEach(wanted, (at) => this.#keepAt(process, at, body), { concurrency: "unbounded" })
+      const sending = Effect.andThen(noteSent(wanted.length, taken.state.byteLength), all)
+      return Effect.flatMap(sending, (outcomes): Effect.Effect<Outcome> => {
+        const failed = outcomes.find((outcome) => outcome === "superseded") ??
+          outcomes.find((outcome) => outcome !== "kept")
+        if (failed !== undefined) return Effect.succeed(failed)
+        const stored = this.#stored.put(sworm, name, snapshot)
+        return Effect.map(stored, (isKept) => isKept && this.#list(process, snapshot, wanted) ? "kept" : "not kept")
+      })
     })
   }
 
@@ -116,18 +127,22 @@ export class Snapshots {
     const { hosted, name, snapshots, type } = process
     const candidates = this.#core.candidates(hosted.id, type.name)
     const known = this.#wanted.get(process)
-    if (known?.[0] === candidates && this.#full.size === 0) return known[1]
+    if (known?.[0] === candidates && this.#avoided.size === 0) return known[1]
     const { node, nowMs } = this.#core.parts
-    for (const [id, untilMs] of this.#full) if (untilMs < nowMs()) this.#full.delete(id)
-    let rest = candidates.filter(({ id }) => id !== node.id && !this.#full.has(id))
+    for (const [id, { untilMs }] of this.#avoided) if (untilMs < nowMs()) this.#avoided.delete(id)
+    const others = candidates.filter(({ id }) => id !== node.id)
     const wanted: Array<SectionId> = []
-    while (wanted.length < (snapshots?.plan.replicas ?? 0) && rest.length > 0) {
-      const next = this.#next(process, name, rest)
-      wanted.push(next.section)
-      rest = rest.filter((other) => other !== next)
+    // where there are too few others, it is not kept without those that are avoided
+    for (const isAvoided of [false, true]) {
+      let rest = others.filter(({ id }) => this.#avoided.has(id) === isAvoided)
+      while (wanted.length < (snapshots?.plan.replicas ?? 0) && rest.length > 0) {
+        const next = this.#next(process, name, rest)
+        wanted.push(next.section)
+        rest = rest.filter((other) => other !== next)
+      }
     }
     if (wanted.length < (snapshots?.plan.replicas ?? 0)) return this.#besides(process, wanted)
-    if (this.#full.size === 0) this.#wanted.set(process, [candidates, wanted])
+    if (this.#avoided.size === 0) this.#wanted.set(process, [candidates, wanted])
     return wanted
   }
 
@@ -147,29 +162,39 @@ export class Snapshots {
     return rest.find((one) => one === picked) ?? rendezvous(hash32(name), rest) ?? rest[0]!
   }
 
-  #keepAt(process: LocalProcess, section: SectionId, body: ReadonlyArray<unknown>): Effect.Effect<boolean> {
-    const { nowMs, requests } = this.#core.parts
+  #keepAt(process: LocalProcess, section: SectionId, body: ReadonlyArray<unknown>): Effect.Effect<Outcome> {
+    const { requests } = this.#core.parts
     const node = nodeOf(section)
-    return Effect.match(requests.ask(node, Method.keep, body, KEEP_TIMEOUT_MS), {
-      onFailure: () => false,
-      onSuccess: (reply) => {
-        const [outcome, promised] = asArray(reply, 2)
-        if (outcome === FULL) this.#full.set(node, nowMs() + FULL_MS)
-        if (outcome === PROMISED) this.#rise(process, asCount(promised))
-        return outcome === KEPT
-      }
-    })
+    if (this.#avoided.get(node)?.isFull === true) return Effect.succeed("not kept")
+    return Effect.map(requests.ask(node, Method.keep, body, KEEP_TIMEOUT_MS), (reply) => {
+      const [outcome, promised] = asArray(reply, 2)
+      if (outcome === FULL) this.#avoid(node, true)
+      if (outcome === PROMISED) return this.#rise(process, asCount(promised)) ? "not kept" : "superseded"
+      return outcome === SUPERSEDED ? "superseded" : outcome === KEPT ? "kept" : "not kept"
+    }).pipe(Effect.catchCause(() => {
+      this.#avoid(node, false)
+      return Effect.succeed<Outcome>("not kept")
+    }))
   }
 
-  /** Somebody set out to take the name over, and this copy lives: it goes on above what was promised for that. */
-  #rise(process: LocalProcess, promised: number): void {
+  #avoid(node: string, isFull: boolean): void {
+    this.#avoided.set(node, { untilMs: this.#core.parts.nowMs() + AVOID_MS, isFull })
+    if (isFull) this.#core.warn(`"${node}" has no room for snapshots: raise its \`snapshotBytes\``)
+  }
+
+  /**
+   * Somebody set out to take the name over, and this copy lives: it goes on above what was promised for that. `false`
+   * where it knows of one that stands above it.
+   */
+  #rise(process: LocalProcess, promised: number): boolean {
     const { name, sworm } = process
     const { directory, node } = this.#core.parts
     const claim = this.#claimOf(process)
-    if (claim === undefined || directory.view(sworm, name).claims[0]?.section !== node.section) return
+    if (claim === undefined || directory.view(sworm, name).claims[0]?.section !== node.section) return false
     const epoch = Math.max(this.#core.nextEpoch(sworm, name), promised + 1)
     this.#core.writeClaim(sworm, name, { ...claim, epoch })
     process.rise(epoch)
+    return true
   }
 
   /** The claim says who has it: so those that had it before let go of it. */
@@ -186,6 +211,10 @@ export class Snapshots {
 
   /** Members have changed: what others should have now is sent to them. */
   look(): void {
+    for (const [sworm, name] of this.table.names()) {
+      const slot = this.#core.parts.directory.slot(sworm, name)
+      if (slot !== undefined) this.lookAt(slot)
+    }
     for (const process of this.#core.parts.processes.all()) {
       const { snapshots } = process
       if (snapshots?.packed === undefined) continue
@@ -213,7 +242,11 @@ export class Snapshots {
       epoch,
       seq: 0,
       holder,
-      after: afterAll(snapshots?.after ?? [], [[this.#core.parts.node.section, claim.epoch]]),
+      after: afterAll(snapshots?.after ?? [], [{
+        holder: this.#core.parts.node.section,
+        epoch: claim.epoch,
+        seq: Infinity
+      }]),
       takenMs: process.wallMs(),
       continuity: claim.continuity,
       isComplete: snapshots?.isEachCall === true,
@@ -246,7 +279,8 @@ export class Snapshots {
   }
 
   /** Something about a name has changed: is what is kept of it still wanted? */
-  lookAt({ name, sworm, view }: Slot): void {
+  lookAt(slot: Slot): void {
+    const { name, sworm, view } = slot
     if (this.table.isEmpty) return
     const key = keyOf(sworm, name)
     if (!this.table.has(key)) return
@@ -254,8 +288,10 @@ export class Snapshots {
     const top = view.claims[0]
     if (top === undefined) return this.table.drop(key)
     for (const kept of this.table.of(key)) {
-      if (kept.epoch <= view.endedEpoch || (!directory.isGone(top.section) && this.#isSpent(kept, top))) {
+      if (kept.epoch <= view.endedEpoch || (!directory.isGone(top.section) && this.#isSpent(kept, top, sworm))) {
         this.table.drop(key, kept.holder)
+      } else if (this.#isOwed(slot, kept)) {
+        this.#tellSoon(slot)
       }
     }
     // the claim itself refuses what the promise was to refuse
@@ -264,14 +300,61 @@ export class Snapshots {
   }
 
   /** Others have what came after it. */
-  #isSpent(kept: Snapshot, { claim, section }: Held): boolean {
+  #isSpent(kept: Snapshot, { claim, section }: Held, sworm: string): boolean {
+    const { node, processes } = this.#core.parts
     const listed = extrasOf(claim).replicas
-    if (listed === undefined) return claim.mode === "live" && claim.epoch >= kept.epoch
+    if (listed === undefined) {
+      const type = processes.hosted(sworm)?.types.get(claim.spec?.type ?? "")
+      // one that is kept will say by whom
+      return type?.options.snapshot === undefined && claim.mode === "live" && claim.epoch >= kept.epoch
+    }
     return kept.holder === section
-      ? !isNewer(kept, listed) && !listed.nodes.includes(this.#core.parts.node.section)
-      : isIn(listed.after, kept.holder, kept.epoch)
+      ? !isNewer(kept, listed) && !listed.nodes.includes(node.section)
+      : isIn(listed.after, kept)
+  }
+
+  /** The one that goes on may not have it; and nobody else will bring it. */
+  #isOwed({ view }: Slot, { holder }: Snapshot): boolean {
+    const { directory } = this.#core.parts
+    const top = view.claims[0]
+    if (top?.claim.mode !== "live" || top.section === holder || directory.isGone(top.section)) return false
+    return isLeft(view, holder, directory.isGone(holder))
+  }
+
+  #tellSoon({ name, sworm }: Slot): void {
+    const key = keyOf(sworm, name)
+    if (this.#telling.has(key)) return
+    this.#telling.add(key)
+    const { directory, fork, requests } = this.#core.parts
+    fork(Effect.andThen(
+      Effect.sleep(OWED_AFTER_MS),
+      Effect.suspend(() => {
+        this.#telling.delete(key)
+        const slot = directory.slot(sworm, name)
+        const top = slot?.view.claims[0]
+        const owed = this.table.of(key).find((kept) => slot !== undefined && this.#isOwed(slot, kept))
+        if (slot === undefined || top === undefined || owed === undefined) return Effect.void
+        this.#telling.add(key)
+        const { epoch, holder, seq } = owed
+        const told = requests.ask(nodeOf(top.section), Method.owed, [sworm, name, holder, epoch, seq], OWED_TIMEOUT_MS)
+        return Effect.ensuring(
+          Effect.ignore(told),
+          Effect.sync(() => {
+            this.#telling.delete(key)
+            const again = directory.slot(sworm, name)
+            if (again !== undefined) this.lookAt(again)
+          })
+        )
+      })
+    ))
   }
 }
 
 const noteSent = (count: number, bytes: number): Effect.Effect<void> =>
   count === 0 ? Effect.void : Effect.andThen(Metric.update(sent, count), Metric.update(sentBytes, count * bytes))
+
+/** Will a holder not bring its state itself? It is gone, or runs it no more. */
+export const isLeft = (view: NameView, holder: SectionId, isGone: boolean): boolean => {
+  const claim = view.claims.find(({ section }) => section === holder)?.claim
+  return isGone || claim === undefined || claim.mode === "released"
+}

@@ -16,7 +16,7 @@ export interface SnapshotId {
 export interface Snapshot extends SnapshotId {
   /** Whose state it is. */
   readonly holder: SectionId
-  /** Claims whose states have gone into it: by takeover, by a move, by settling. */
+  /** What has gone into it of other holders, by takeover, by a move, by settling: see `isIn`. */
   readonly after: ReadonlyArray<ClaimId>
   /** When it was taken, in ms since 1970. */
   readonly takenMs: number
@@ -35,23 +35,46 @@ export interface Snapshot extends SnapshotId {
 export const isNewer = (a: SnapshotId, b: SnapshotId): boolean =>
   a.epoch > b.epoch || (a.epoch === b.epoch && a.seq > b.seq)
 
-/** Has the state of a holder, as of an epoch, gone into one that came after these claims? */
-export const isIn = (after: ReadonlyArray<ClaimId>, holder: SectionId, epoch: number): boolean =>
+/** A holder's state as of an epoch: all of that, or up to a snapshot. */
+export interface Gone {
+  readonly holder: SectionId
+  readonly epoch: number
+  /** `Infinity`: nothing came after it. 0: it was asked for, and nobody had any. */
+  readonly seq: number
+}
+
+/** A claim, written `epoch/holder`, or `epoch:seq/holder`: up to which snapshot, where its copy may have gone on. */
+const writeGone = ({ epoch, holder, seq }: Gone): ClaimId =>
+  seq === Infinity ? claimId(epoch, holder) : `${epoch}:${seq}/${holder}`
+
+const readGone = (id: ClaimId): Gone => {
+  const cut = id.indexOf("/")
+  const [epoch, seq = Infinity] = id.slice(0, cut).split(":").map(Number)
+  return { holder: id.slice(cut + 1), epoch: epoch ?? NaN, seq }
+}
+
+/** Has what a holder had come to gone into a state that came after these? */
+export const isIn = (after: ReadonlyArray<ClaimId>, { epoch, holder, seq }: Gone): boolean =>
   after.some((id) => {
-    const cut = id.indexOf("/")
-    return id.slice(cut + 1) === holder && Number(id.slice(0, cut)) >= epoch
+    const gone = readGone(id)
+    return gone.holder === holder && (gone.epoch > epoch || (gone.epoch === epoch && gone.seq >= seq))
   })
 
-/** More were never needed: what came before the last moves is not kept anywhere any more. */
+/** Holders that are remembered: what came before the last ones is not kept anywhere any more. */
 const MAX_AFTER = 16
 
-export const afterAll = (
-  after: ReadonlyArray<ClaimId>,
-  more: Iterable<readonly [holder: SectionId, epoch: number]>
-): ReadonlyArray<ClaimId> => {
-  const ids = new Set(after)
-  for (const [holder, epoch] of more) if (!isIn([...ids], holder, epoch)) ids.add(claimId(epoch, holder))
-  return [...ids].slice(-MAX_AFTER)
+/** Of each holder the latest. */
+export const afterAll = (after: ReadonlyArray<ClaimId>, more: Iterable<Gone>): ReadonlyArray<ClaimId> => {
+  const latest = new Map<SectionId, ClaimId>()
+  const note = (id: ClaimId, gone: Gone): void => {
+    const before = latest.get(gone.holder)
+    if (before !== undefined && isIn([before], gone)) return
+    latest.delete(gone.holder)
+    latest.set(gone.holder, id)
+  }
+  for (const id of after) note(id, readGone(id))
+  for (const gone of more) note(writeGone(gone), gone)
+  return [...latest.values()].slice(-MAX_AFTER)
 }
 
 /** Of all that was found of a name the newest, and those whose states have gone into none of the others. */
@@ -62,7 +85,7 @@ export const lineages = (found: ReadonlyArray<Snapshot>): ReadonlyArray<Snapshot
     if (before === undefined || isNewer(one, before)) newest.set(one.holder, one)
   }
   const all = [...newest.values()].sort((a, b) => isNewer(a, b) ? -1 : 1)
-  return all.filter((one) => !all.some((other) => other !== one && isIn(other.after, one.holder, one.epoch)))
+  return all.filter((one) => !all.some((other) => other !== one && isIn(other.after, one)))
 }
 
 const asBytes = (u: unknown): Uint8Array =>
@@ -168,6 +191,14 @@ export class SnapshotTable {
   /** Without snapshots of names that are only promised. */
   get size(): number {
     return this.#count
+  }
+
+  /** Of what, by `sworm` and name, there is any. */
+  *names(): Generator<readonly [sworm: string, name: string]> {
+    for (const key of this.#held.keys()) {
+      const cut = key.indexOf("\n")
+      yield [key.slice(0, cut), key.slice(cut + 1)]
+    }
   }
 
   get isEmpty(): boolean {

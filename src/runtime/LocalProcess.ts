@@ -22,7 +22,7 @@ import {
   type ResolvedOptions
 } from "./Hosted.ts"
 import { type BeforeAnswer, callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
-import { ProcessSnapshots, type Taken } from "./Snapshots.ts"
+import { type Keeping, type Outcome, ProcessSnapshots, type Taken } from "./Snapshots.ts"
 import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
 import { ProcessTimers } from "./ProcessTimers.ts"
 
@@ -47,8 +47,8 @@ export interface ProcessOwner {
   readonly serves: (process: LocalProcess, isServing: boolean) => void
   /** It is one that becomes passive when it is idle, and has just been used. */
   readonly used: (process: LocalProcess) => void
-  /** Keeps its state elsewhere; `false` when that did not succeed. */
-  readonly keep: (process: LocalProcess, taken: Taken) => Effect.Effect<boolean>
+  /** Keeps its state elsewhere. */
+  readonly keep: (process: LocalProcess, taken: Taken) => Effect.Effect<Outcome>
   /** Its state is to be kept elsewhere after so long. */
   readonly keepLater: (process: LocalProcess, inMs: number) => void
 }
@@ -113,6 +113,8 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #backoff: ((input: unknown) => Effect.Effect<unknown, unknown>) | undefined
   /** What starts it again, while it does. */
   #starting: Fiber.Fiber<void> | undefined
+  /** Answers that wait for its state to be kept. */
+  readonly #keeping = new Set<Fiber.Fiber<unknown, unknown>>()
   /** The last closing of its resources, as long as it takes. */
   #closing: Deferred.Deferred<void> | undefined
 
@@ -361,6 +363,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     kept: Brought | undefined = reason === "Ended" ? undefined : this.snapshots?.last
   ): void {
     this.status = "restarting"
+    this.#giveUpAnswers()
     this.forgetEnds()
     this.#owner.serves(this, false)
     this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail, kept))
@@ -434,18 +437,33 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       // a crash leaves the state that was kept last
       if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) return false
       if (!snapshots.isEachCall) {
-        if (snapshots.isDue) this.#owner.keepLater(this, 0)
+        // now or never: the next message may be waiting
+        if (snapshots.isDue) Effect.runForkWith(this.type.context)(this.#keepNow(snapshots, snapshots.keep))
         else this.#owner.keepLater(this, snapshots.plan.everyMs)
         return false
       }
+      const unknown = callError(this, "OutcomeUnknown", "its process ended before what it had done was kept")
+      // what it has done is not in the state that its process starts from again
+      if (this.status !== "running" && this.status !== "frozen") {
+        goOn(unknown)
+        return true
+      }
       const kept = snapshots.keepFor(exit, envelope.record?.(exit))
       const fiber = Effect.runForkWith(this.type.context)(kept)
+      this.#keeping.add(fiber)
       fiber.addObserver((done) => {
-        if (done._tag === "Success" && done.value._tag === "Answer") return goOn(done.value.exit)
-        goOn(callError(this, "OutcomeUnknown", "its process ended before what it had done was kept"))
+        this.#keeping.delete(fiber)
+        goOn(done._tag === "Success" && done.value._tag === "Answer" ? done.value.exit : unknown)
       })
       return true
     }
+  }
+
+  /** It goes on from the state that was kept last, or not here: nobody is told of what came after that. */
+  #giveUpAnswers(): void {
+    if (this.#keeping.size === 0) return
+    this.snapshots?.expire()
+    for (const fiber of this.#keeping) fiber.interruptUnsafe()
   }
 
   /** What has come from elsewhere is kept anew from here; what `run` does to the state nobody sees. */
@@ -460,7 +478,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   }
 
   /** For its backend. */
-  keepElsewhere(taken: Taken): Effect.Effect<boolean> {
+  keepElsewhere(taken: Taken): Effect.Effect<Outcome> {
     return this.#owner.keep(this, taken)
   }
 
@@ -475,14 +493,16 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return Effect.suspend(() => {
       const { snapshots, status } = this
       if (snapshots === undefined || (status !== "running" && status !== "passive")) return Effect.void
-      if (!this.isFree) {
-        snapshots.isDue = true
-        return Effect.void
-      }
-      return Effect.map(snapshots.keep, (keeping) => {
-        if (keeping === "not kept") this.#owner.keepLater(this, RETRY_MS)
-        else if (this.#run !== undefined) this.#owner.keepLater(this, snapshots.plan.everyMs || RUN_LOOK_MS)
-      })
+      if (this.isFree) return this.#keepNow(snapshots, snapshots.keep)
+      snapshots.isDue = true
+      return this.#keepNow(snapshots, snapshots.keepLast)
+    })
+  }
+
+  #keepNow({ plan }: ProcessSnapshots, keep: Effect.Effect<Keeping>): Effect.Effect<void> {
+    return Effect.map(keep, (keeping) => {
+      if (keeping === "not kept" || keeping === "superseded") this.#owner.keepLater(this, RETRY_MS)
+      else if (this.#run !== undefined) this.#owner.keepLater(this, plan.everyMs || RUN_LOOK_MS)
     })
   }
 
@@ -512,6 +532,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return Effect.suspend(() => {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
+      this.#giveUpAnswers()
       this.#owner.serves(this, false)
       this.#starting?.interruptUnsafe()
       const interrupted = this.#interruptHandler()

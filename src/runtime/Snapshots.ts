@@ -26,8 +26,11 @@ export interface Taken {
   readonly answered: ReadonlyArray<MovedCall>
 }
 
+/** `superseded`: those who were asked know of a copy that has the name now. */
+export type Outcome = "kept" | "not kept" | "superseded"
+
 /** What a keeping came to. */
-export type Keeping = "kept" | "not kept" | { readonly unfit: string }
+export type Keeping = Outcome | { readonly unfit: string }
 
 /** The snapshots of one process. */
 export class ProcessSnapshots {
@@ -41,6 +44,9 @@ export class ProcessSnapshots {
   #isCurrent = false
   /** Nodes whose calls it has handled, lately: some more than once. */
   readonly callers: Array<SectionId> = []
+  /** Counts the states that were taken: a later one is never replaced by an earlier one. */
+  #taken = 0
+  #lastTaken = 0
   /** Calls handled whose answers wait for the state to be kept. */
   readonly #answered = new Set<MovedCall>()
   /** One at a time: a later one must not overtake an earlier one. */
@@ -82,7 +88,7 @@ export class ProcessSnapshots {
 
   /** The state of another copy, as of its claim, has gone into this one. */
   follow(holder: SectionId, { epoch, extras }: Pick<Claim, "epoch" | "extras">): void {
-    this.after = afterAll([...this.after, ...extras?.replicas?.after ?? []], [[holder, epoch]])
+    this.after = afterAll([...this.after, ...extras?.replicas?.after ?? []], [{ holder, epoch, seq: Infinity }])
   }
 
   /** What it would go on from after a crash. */
@@ -108,27 +114,48 @@ export class ProcessSnapshots {
     }
   }
 
-  /** Nothing is done where the state is kept as it is. */
-  readonly keep: Effect.Effect<Keeping> = Effect.suspend(() => this.#turn.withPermits(1)(this.#keep()))
+  /** Keeps the state as it is now; nothing is done where that is kept already. */
+  readonly keep: Effect.Effect<Keeping> = Effect.suspend(() => {
+    this.isDue = false
+    const state = this.#encode()
+    if (typeof state === "string") return Effect.succeed<Keeping>({ unfit: state })
+    const taken = ++this.#taken
+    const takenMs = this.#process.wallMs()
+    const answered = [...this.#answered]
+    return this.#turn.withPermits(1)(Effect.suspend(() => this.#keep(state, taken, takenMs, answered)))
+  })
 
-  #keep(): Effect.Effect<Keeping> {
-    return Effect.suspend(() => {
-      this.isDue = false
-      const state = this.#encode()
-      if (typeof state === "string") return Effect.succeed<Keeping>({ unfit: state })
-      if (this.#isCurrent && this.#last !== undefined && equal(state, this.#last)) {
-        return Effect.succeed<Keeping>("kept")
-      }
-      const { epoch } = this.#process
-      const takenMs = this.#process.wallMs()
-      const taken: Taken = { seq: ++this.#seq, takenMs, state, answered: [...this.#answered] }
-      return Effect.map(this.#process.keepElsewhere(taken), (isKept): Keeping => {
-        if (!isKept) return "not kept"
-        this.#last = state
-        this.#lastMs = takenMs
-        this.#isCurrent = this.#process.epoch === epoch
-        return "kept"
-      })
+  /** Keeps the last one anew, while a message is at hand: the state is not to be read then. */
+  readonly keepLast: Effect.Effect<Keeping> = Effect.suspend(() =>
+    this.#turn.withPermits(1)(
+      Effect.suspend(() =>
+        this.#last === undefined || this.#isCurrent
+          ? Effect.succeed<Keeping>("kept")
+          : this.#keep(this.#last, this.#lastTaken, this.#lastMs, [])
+      )
+    )
+  )
+
+  #keep(
+    state: Uint8Array,
+    number: number,
+    takenMs: number,
+    answered: ReadonlyArray<MovedCall>
+  ): Effect.Effect<Outcome> {
+    if (number < this.#lastTaken) return Effect.succeed("kept")
+    if (this.#isCurrent && this.#last !== undefined && equal(state, this.#last)) {
+      this.#lastTaken = number
+      return Effect.succeed("kept")
+    }
+    const { epoch } = this.#process
+    const taken: Taken = { seq: ++this.#seq, takenMs, state, answered }
+    return Effect.map(this.#process.keepElsewhere(taken), (outcome) => {
+      if (outcome !== "kept") return outcome
+      this.#last = state
+      this.#lastTaken = number
+      this.#lastMs = takenMs
+      this.#isCurrent = this.#process.epoch === epoch
+      return outcome
     })
   }
 
@@ -143,9 +170,11 @@ export class ProcessSnapshots {
     }
     const attempt: Effect.Effect<Kept> = Effect.flatMap(this.keep, (keeping): Effect.Effect<Kept> => {
       if (keeping === "kept") return Effect.succeed({ _tag: "Answer", exit })
-      if (keeping !== "not kept") return Effect.succeed({ _tag: "Answer", exit: Exit.die(keeping.unfit) })
+      if (typeof keeping === "object") return Effect.succeed({ _tag: "Answer", exit: Exit.die(keeping.unfit) })
       const { status } = this.#process
-      if (status !== "running" && status !== "frozen") return Effect.succeed({ _tag: "Unknown" })
+      // a copy that is to be settled is not frozen before its answers are given: what they tell of goes to the other
+      const isLost = keeping === "superseded" && status === "frozen"
+      if (isLost || (status !== "running" && status !== "frozen")) return Effect.succeed({ _tag: "Unknown" })
       return Effect.andThen(Effect.sleep(RETRY_MS), attempt)
     })
     return Effect.ensuring(attempt, Effect.sync(() => void (answered !== undefined && this.#answered.delete(answered))))
@@ -168,7 +197,7 @@ const equal = (a: Uint8Array, b: Uint8Array): boolean => {
 }
 
 /** Snapshots under way at a time, of those that nobody waits for. */
-const CONCURRENCY = 64
+const CONCURRENCY = 1024
 
 /** The processes of this node whose snapshots are due some time. */
 export class SnapshotQueue {
@@ -230,8 +259,14 @@ export const makeQueue: Effect.Effect<SnapshotQueue, never, Scope.Scope> = Effec
     const wait = queue.nextMs - nowMs()
     return wait === Infinity ? changed.await : Effect.raceFirst(Effect.sleep(Math.max(0, wait)), changed.await)
   })
+  const turns = Semaphore.makeUnsafe(CONCURRENCY)
+  // each by itself: those whose nodes don't answer hold up nobody else
   const keepDue = Effect.suspend(() =>
-    Effect.forEach(queue.takeDue(), (process) => process.snapshotDue(), { concurrency: CONCURRENCY, discard: true })
+    Effect.forEach(
+      queue.takeDue(),
+      (process) => Effect.forkScoped(turns.withPermits(1)(process.snapshotDue())),
+      { discard: true }
+    )
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.andThen(next, changed.close), keepDue)))
   return queue
