@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
+import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -22,14 +23,26 @@ const onceIsEnough = [
   "test/architecture.test.ts"
 ]
 
+/**
+ * Tests in simulated time, on machines of their own: nothing in them asks the runtime for anything, and that the same
+ * histories come about on each is what `test/simulation` compares.
+ */
+const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
+  .filter((name) => readFileSync(new URL(`test/services/${name}`, import.meta.url), "utf8").includes("./simulated.ts"))
+  .map((name) => `test/services/${name}`)
+
+/** `SWORM_TESTS=all` runs all of them on all runtimes. */
+const isAll = isNode || process.env["SWORM_TESTS"] === "all"
+
 export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: isNode ? [] : onceIsEnough,
+    exclude: isAll ? [] : [...onceIsEnough, ...inSimulatedTime],
     // Bun cannot run vitest's forks, Deno cannot run its threads
     pool: "Bun" in globalThis ? "threads" : "forks",
-    maxWorkers: 2,
+    // more than the cores of a small machine: many tests wait for sockets and for other programs
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     // a test that passes only at the second attempt is a failing test

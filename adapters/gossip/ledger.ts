@@ -51,7 +51,7 @@ export const absorbLedger = (
   for (const [caller, floor] of told) dispatch.calls.settleBelow(caller, floor)
   if (process === undefined) return
   dispatch.casts.absorb(process, casts, isAll)
-  process.snapshots?.callers.push(...told.map(([caller]) => caller))
+  for (const [caller] of told) process.snapshots?.callers.add(caller)
 }
 
 /** No more nodes are remembered: those that are not are told everything again. */

@@ -111,7 +111,7 @@ export class Snapshots {
   /** Of those who have called it. */
   #floorsFor({ snapshots }: LocalProcess): Floors {
     const { calls } = this.#core.parts.dispatch
-    return (snapshots?.takeCallers((caller) => calls.floorOf(caller) !== undefined) ?? [])
+    return (snapshots?.callersAmong((caller) => calls.floorOf(caller) !== undefined) ?? [])
       .map((caller) => [caller, calls.floorOf(caller) ?? 0] as const)
   }
 

@@ -42,8 +42,8 @@ export class ProcessSnapshots {
   #lastMs = 0
   /** `#last` is kept by those who should have it, under the process's present epoch. */
   #isCurrent = false
-  /** Nodes whose calls it has handled, lately: some more than once. */
-  readonly callers: Array<SectionId> = []
+  /** Nodes whose calls it has handled, lately. */
+  readonly callers: Set<SectionId> = new Set()
   /** Counts the states that were taken: a later one is never replaced by an earlier one. */
   #taken = 0
   #lastTaken = 0
@@ -70,12 +70,10 @@ export class ProcessSnapshots {
     this.#isCurrent = false
   }
 
-  /** Each caller once; those that are not known any more are forgotten. */
-  takeCallers(isKnown: (caller: SectionId) => boolean): ReadonlyArray<SectionId> {
-    const callers = new Set(this.callers)
-    this.callers.length = 0
-    for (const caller of callers) if (isKnown(caller)) this.callers.push(caller)
-    return this.callers
+  /** Those that are not known any more are forgotten. */
+  callersAmong(isKnown: (caller: SectionId) => boolean): ReadonlyArray<SectionId> {
+    for (const caller of this.callers) if (!isKnown(caller)) this.callers.delete(caller)
+    return [...this.callers]
   }
 
   /** It goes on from a state that has come from elsewhere: a crash brings that back, until there is a newer one. */
@@ -166,7 +164,7 @@ export class ProcessSnapshots {
   keepFor(exit: Exit.Exit<unknown, unknown>, answered: MovedCall | undefined): Effect.Effect<Kept> {
     if (answered !== undefined) {
       this.#answered.add(answered)
-      if (this.callers.at(-1) !== answered.caller) this.callers.push(answered.caller)
+      this.callers.add(answered.caller)
     }
     const attempt: Effect.Effect<Kept> = Effect.flatMap(this.keep, (keeping): Effect.Effect<Kept> => {
       if (keeping === "kept") return Effect.succeed({ _tag: "Answer", exit })
