@@ -25,6 +25,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Supervision", link: "/supervision" },
   { text: "Placement", link: "/placement" },
   { text: "When processes move", link: "/redistribution" },
+  { text: "Handoff and snapshots", link: "/handoff" },
   { text: "The registry", link: "/registry" },
   { text: "Storage", link: "/storage" },
   { text: "Consistency", link: "/consistency" },
