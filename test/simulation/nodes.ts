@@ -40,9 +40,20 @@ const Roamer = Process.make("Roamer", {
   protocol: Cell.protocol
 })
 
+/** The same, whose state is kept on two other nodes with each call. */
+const KeptCell = Process.make("Cell", {
+  args,
+  state: State,
+  restartLimit: { max: 1000, within: "5 seconds" },
+  snapshot: { every: "call", replicas: 2 },
+  protocol: Cell.protocol
+})
+
 class Cells extends Sworm.Service<Cells>()("Cells", { processes: [Cell] }) {}
 class Roamers extends Sworm.Service<Roamers>()("Roamers", { processes: [Roamer], placement: Placement.leastLoaded }) {}
 class Guarded extends Sworm.Service<Guarded>()("Guarded", { processes: [Cell] }) {}
+
+class KeptCells extends Sworm.Service<Cells>()("Cells", { processes: [KeptCell] }) {}
 
 /** More than half of all nodes, for each size of a cluster. The services are one, by their id. */
 const guardedBy = new Map<number, typeof Guarded>()
@@ -145,10 +156,14 @@ export const nodesOf = (oracle: Oracle, count: number) =>
   }
   /** Nothing that either has handled is lost. */
   const resolveConflict = (mine: State, theirs: State): State => {
-    oracle.settles("Cells", mine, theirs, machine.nowMs)
+    // what a lost copy has left is merged, too: that is no contest
+    if (!oracle.keepsEachCall) oracle.settles("Cells", mine, theirs, machine.nowMs)
     return { ...mine, messages: [...new Set([...mine.messages, ...theirs.messages])] }
   }
-  const cells = Layer.provide(Cells.layer, Cells.toLayer(Cell, { ...implementation, resolveConflict }))
+  const merging = { ...implementation, resolveConflict }
+  const cells = oracle.keepsEachCall
+    ? Layer.provide(KeptCells.layer, KeptCells.toLayer(KeptCell, merging))
+    : Layer.provide(Cells.layer, Cells.toLayer(Cell, merging))
   const guards = guarded(quorumOf(count))
   const watched = Layer.provide(guards.layer, guards.toLayer(Cell, implementation))
   const roamers = Layer.provide(Roamers.layer, Roamers.toLayer(Roamer, implementation))

@@ -106,6 +106,8 @@ export const isUnknown = (outcome: Outcome | undefined): boolean =>
 export class Oracle {
   /** How many nodes there are, running or not. */
   readonly size: number
+  /** The states of Cells are kept on two other nodes with each call. */
+  readonly keepsEachCall: boolean
   readonly copies: Array<Copy> = []
   readonly executions: Array<Execution> = []
   /** Whatever guarded processes have handled, in the order in which it happened. */
@@ -119,6 +121,9 @@ export class Oracle {
   readonly lost: Array<
     { readonly sworm: string; readonly name: string; readonly node: string; readonly atMs: number }
   > = []
+  readonly endings: Array<{ readonly node: string; readonly atMs: number }> = []
+  /** Since when nodes may not all see each other, once. */
+  partedMs = Infinity
   /** Kinds of faults that there were. */
   readonly faults = new Set<string>()
   readonly #served = new Map<string, Served>()
@@ -129,8 +134,9 @@ export class Oracle {
   /** When nodes crashed, or left with nobody to hand over to. */
   readonly losses: Array<number> = []
 
-  constructor(size: number) {
+  constructor(size: number, keepsEachCall = false) {
     this.size = size
+    this.keepsEachCall = keepsEachCall
   }
 
   /** Told of what happens, for the trace. */
@@ -179,6 +185,7 @@ export class Oracle {
 
   /** A node ends, or is asked to: what its processes remember may go with it. */
   loses(node: string, atMs: number): void {
+    this.endings.push({ node, atMs })
     for (const copy of this.living) if (copy.node === node) this.lost.push({ ...copy, atMs })
   }
 

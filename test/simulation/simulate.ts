@@ -92,6 +92,11 @@ const rivalled = (dice: Simulation.Dice, nodes: ReadonlyArray<string>, script: S
     return [step, { ...step, atMs: step.atMs + dice.below(5), node: dice.pick(nodes) }]
   })
 
+/** Every so many seeds the states of Cells are kept on other nodes with each call. */
+const KEEPING_EVERY = 3
+/** What may keep a replica out of reach. */
+const partings: ReadonlySet<string> = new Set(["Part", "Cut", "Hold", "Weather"])
+
 /** Every so many seeds the simulation goes on for minutes, to see that what was needed for the faults is dropped. */
 const REST_EVERY = 10
 const REST_MS = 300_000
@@ -100,7 +105,7 @@ type When = "quiet" | "rest" | "end" | "closed"
 
 /** Runs a script to its end. */
 export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): Promise<Result> => {
-  const oracle = new Oracle(nodes.length)
+  const oracle = new Oracle(nodes.length, seed % KEEPING_EVERY === 1)
   const world: World = new Simulation.World<Services, unknown>({ seed, node: nodesOf(oracle, nodes.length) })
   world.trace.isVerbose = verbose
   oracle.note = (text) => world.trace.note(world.timeline.nowMs, text)
@@ -117,6 +122,7 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
     if ("fault" in step) {
       world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
       oracle.faults.add(step.fault._tag)
+      if (partings.has(step.fault._tag)) oracle.partedMs = Math.min(oracle.partedMs, timeline.nowMs)
       if ("node" in step.fault && endings.has(step.fault._tag)) oracle.loses(step.fault.node, timeline.nowMs)
       Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
       if (step.fault._tag === "Crash") excuseLost(world, oracle)
