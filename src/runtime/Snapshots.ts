@@ -42,6 +42,8 @@ export class ProcessSnapshots {
   #lastMs = 0
   /** `#last` is kept by those who should have it, under the process's present epoch. */
   #isCurrent = false
+  /** It starts anew, and others have what it was. */
+  #isAnew = false
   /** Counts the states that were taken: a later one is never replaced by an earlier one. */
   #taken = 0
   #lastTaken = 0
@@ -72,8 +74,24 @@ export class ProcessSnapshots {
   begin(ageMs = 0): void {
     const encoded = this.#encode()
     if (encoded instanceof Uint8Array) this.#last = encoded
+    // what is still on its way was taken before
+    this.#lastTaken = ++this.#taken
     this.#lastMs = this.#process.wallMs() - ageMs
     this.#isCurrent = false
+  }
+
+  /** It starts anew from its args. What was kept is no longer its state; others have that until they have the new one. */
+  forget(): void {
+    this.#isAnew = this.#last !== undefined
+    this.#last = undefined
+    this.#lastTaken = ++this.#taken
+    this.#isCurrent = false
+  }
+
+  /** It has started anew. */
+  beginAnew(): void {
+    if (this.#isAnew) this.begin()
+    this.#isAnew = false
   }
 
   /** The state of another copy, as of its claim, has gone into this one. */
@@ -140,7 +158,7 @@ export class ProcessSnapshots {
     const { epoch } = this.#process
     const taken: Taken = { seq: ++this.#seq, takenMs, state, answered }
     return Effect.map(this.#process.keepElsewhere(taken), (outcome) => {
-      if (outcome !== "kept") return outcome
+      if (outcome !== "kept" || number < this.#lastTaken) return outcome
       this.#last = state
       this.#lastTaken = number
       this.#lastMs = takenMs

@@ -10,7 +10,8 @@ export const protocol = [
   /** Answered after a while. */
   Rpc.make("Slow", { payload: { op: Schema.String, millis: Schema.Int }, success: Schema.Int }),
   Rpc.make("Get", { success: Schema.Array(Schema.String) }),
-  Rpc.make("Crash")
+  Rpc.make("Crash"),
+  Rpc.make("Stop")
 ] as const
 
 const state = Schema.Array(Schema.String)
@@ -29,7 +30,10 @@ export interface Ledgers {
 
 export type LedgersClient = Sworm.SwormClient<typeof Once | typeof Twice | typeof Often>
 
-type State = { readonly state: Ref.Ref<ReadonlyArray<string>> }
+interface State {
+  readonly state: Ref.Ref<ReadonlyArray<string>>
+  readonly stop: Effect.Effect<void>
+}
 
 const append = ({ state }: State, op: string): Effect.Effect<number> =>
   Ref.modify(state, (ops) => [ops.length + 1, [...ops, op]])
@@ -53,7 +57,8 @@ const appOf = ({ resolved, run, ...sworm }: LedgerOptions) => {
       Slow: ({ millis, op }: { readonly op: string; readonly millis: number }, self: State) =>
         Effect.andThen(Effect.sleep(millis), append(self, op)),
       Get: (_: unknown, { state }: State) => Ref.get(state),
-      Crash: () => Effect.die("asked to")
+      Crash: () => Effect.die("asked to"),
+      Stop: (_: unknown, self: State) => self.stop
     }
   }
   const layer = Service.layer.pipe(

@@ -86,6 +86,37 @@ describe("[H23] an answer that waits for its state to be kept", { timeout: TIMEO
   })
 })
 
+describe("[H23] a process that has ended normally, and starts again", { timeout: TIMEOUT_MS }, () => {
+  const ended = async (seed: number) => {
+    const town = await townOf(IDS, { seed }, { restart: "permanent" })
+    await town.get("a", register(Once, "one"))
+    const holder = town.whereis("a", "one")!
+    await town.get(holder, add(Once, "one", "first"))
+    return { town, holder, replica: keptBy(town, holder, "one")[0]! }
+  }
+  const stop = (ledgers: LedgersClient) => ledgers.call(Once, "one", "Stop", undefined)
+  const crash = (ledgers: LedgersClient) => ledgers.call(Once, "one", "Crash", undefined)
+
+  it("does not go back to what it was before that, when it crashes at once", async () => {
+    const { holder, replica, town } = await ended(1)
+    town.world.network.change({ delay: { minMs: 200, maxMs: 200 } })
+    await town.get(holder, stop)
+    await town.ask(holder, crash)
+    assert.deepStrictEqual(await town.get(holder, get(Once, "one")), [])
+    assert.isDefined(replica)
+  })
+
+  it("nor when its node is lost some time later", async () => {
+    const { holder, replica, town } = await ended(2)
+    await town.get(holder, stop)
+    await town.pass(100)
+    town.world.crash(holder)
+    const [asked] = others(holder, replica)
+    await town.until("it runs again", () => ![undefined, holder].includes(town.whereis(asked!, "one")))
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), [])
+  })
+})
+
 describe("[H23] who keeps a state", { timeout: TIMEOUT_MS }, () => {
   it("does not let go of it when its claim changes before that says so", async () => {
     for (let seed = 1; seed <= 8; seed++) {
@@ -155,6 +186,26 @@ describe("[H23] who keeps a state", { timeout: TIMEOUT_MS }, () => {
     await town.until("they are together", () => town.isTogether([beside, ...across]))
     await town.untilLasting("all is well", () => isSafe(town, "one", 1))
     assert.sameMembers([...await town.get(beside, get(Once, "one"))], ["first", "left", "right"])
+  })
+
+  it.each([1, 2, 3, 4, 5, 6])("does not leave before others have it (seed %i)", async (seed) => {
+    const { holder, replica, town } = await begun(seed)
+    const [asked] = others(holder, replica)
+    town.world.network.change({ delay: { minMs: 1, maxMs: 80 } })
+    await town.leave(replica)
+    town.world.crash(holder)
+    await town.until("it runs again", () => ![undefined, holder].includes(town.whereis(asked!, "one")))
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), ["first"])
+  })
+
+  it("lets a node leave at once where there is nobody else to have it", async () => {
+    const town = await townOf(["a", "b"], { seed: 9 })
+    await town.get("a", register(Once, "one"))
+    const holder = town.whereis("a", "one")!
+    await town.get(holder, add(Once, "one", "first"))
+    const since = town.nowMs
+    await town.leave(keptBy(town, holder, "one")[0]!)
+    assert.isBelow(town.nowMs - since, 1000)
   })
 
   it("has room again when a name has gone", async () => {
