@@ -208,6 +208,31 @@ describe("[H23] who keeps a state", { timeout: TIMEOUT_MS }, () => {
     assert.isBelow(town.nowMs - since, 1000)
   })
 
+  it.each([1, 2, 3, 4, 5, 6, 7, 8, 9])("does not bring what its node brings itself (seed %i)", async (seed) => {
+    const twice: Array<string> = []
+    const resolved = (mine: ReadonlyArray<string>, theirs: ReadonlyArray<string>) => {
+      if (theirs.every((op) => mine.includes(op))) twice.push(`${mine.join()} + ${theirs.join()}`)
+    }
+    const ids = ["a", "b", "c", "d", "e", "f"]
+    const town = await townOf(ids, { seed }, { resolved })
+    await town.get("a", register(Once, "one"))
+    await town.get("a", add(Once, "one", "first"))
+    const sides = [["a", "b"], ["c", "d"], ["e", "f"]] as const
+    for (const side of sides) town.world.network.partition(side, ids.filter((id) => !side.some((one) => one === id)))
+    const at = (id: string): string => town.whereis(id, "one") ?? ""
+    await town.until("it runs on all sides", () => sides.every((side) => side.some((id) => id === at(side[0]))))
+    for (const [id] of sides) await town.get(id, add(Once, "one", id))
+    const lost = at(sides[seed % 3]![0])
+    town.world.hold(lost, true)
+    town.world.network.heal()
+    await town.pass(40 * seed)
+    town.world.crash(lost)
+    const up = ids.filter((id) => id !== lost)
+    await town.untilLasting("all is well", () => town.isTogether(up) && isSafe(town, "one", 1), 1500)
+    assert.sameMembers([...await town.get(up[0]!, get(Once, "one"))], ["first", "a", "c", "e"])
+    assert.deepStrictEqual(twice, [])
+  })
+
   it("has room again when a name has gone", async () => {
     const { holder, replica, town } = await begun(8)
     await town.ended(town.moving("one", others(holder, replica)[0]!, holder))
