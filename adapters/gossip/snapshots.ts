@@ -21,7 +21,7 @@ import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type Outcome, pack, type Taken } from "../../src/runtime/Snapshots.ts"
 import { type Core, type Host, keyOf } from "./core.ts"
-import { movedCalls } from "./moveFrames.ts"
+import { keptCalls } from "./moveFrames.ts"
 import { Method } from "./requests.ts"
 import type { Slot } from "./slot.ts"
 import type { Stored } from "./storing.ts"
@@ -84,7 +84,7 @@ export class Snapshots {
         isComplete: process.snapshots?.isEachCall === true,
         type: process.type.name,
         state: taken.state,
-        calls: movedCalls(calls, nowMs())
+        calls: keptCalls(calls, nowMs())
       }
       const wanted = this.#replicasOf(process)
       const body = [sworm, name, encodeSnapshot(snapshot)]

@@ -1,5 +1,5 @@
 /** Processes whose state is all that was asked of them, kept on other nodes; and histories of what befalls their nodes. */
-import { Effect, Exit, Layer, Ref, Schema } from "effect"
+import { Effect, Exit, Layer, Ref, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { Process, Registry, Supervisor, Sworm } from "@sworm/sworm"
 import { type Simulation } from "@sworm/sworm/testing"
@@ -10,6 +10,8 @@ export const protocol = [
   /** Answered after a while. */
   Rpc.make("Slow", { payload: { op: Schema.String, millis: Schema.Int }, success: Schema.Int }),
   Rpc.make("Get", { success: Schema.Array(Schema.String) }),
+  /** As `Add`; answers with a stream of all there is then. */
+  Rpc.make("Follow", { payload: { op: Schema.String }, success: Schema.String, stream: true }),
   Rpc.make("Crash"),
   Rpc.make("Stop")
 ] as const
@@ -57,6 +59,10 @@ const appOf = ({ resolved, run, ...sworm }: LedgerOptions) => {
       Slow: ({ millis, op }: { readonly op: string; readonly millis: number }, self: State) =>
         Effect.andThen(Effect.sleep(millis), append(self, op)),
       Get: (_: unknown, { state }: State) => Ref.get(state),
+      Follow: ({ op }: { readonly op: string }, self: State) => {
+        Effect.runSync(append(self, op))
+        return Stream.unwrap(Effect.map(Ref.get(self.state), (ops) => Stream.fromIterable(ops)))
+      },
       Crash: () => Effect.die("asked to"),
       Stop: (_: unknown, self: State) => self.stop
     }

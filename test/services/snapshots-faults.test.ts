@@ -1,6 +1,6 @@
 // [H23] What may come between a call and the keeping of its state, and between a state and those that keep it.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Stream } from "effect"
 import { add, get, isSafe, keptBy, type LedgersClient, Often, Once, register, townOf } from "./ledgers.ts"
 import { failureOf } from "./simulated.ts"
 import { TIMEOUT_MS } from "./support.ts"
@@ -83,6 +83,26 @@ describe("[H23] an answer that waits for its state to be kept", { timeout: TIMEO
     const call = town.begin(others(holder, replica)[0]!, add(Once, "one", "second"))
     assert.isTrue(Exit.isSuccess(await town.ended(call)))
     assert.strictEqual(town.status(holder, replica), "alive")
+  })
+})
+
+describe("[H23] a stream", { timeout: TIMEOUT_MS }, () => {
+  it.each([1, 2, 3, 4])("is a stream, whoever answers in the end (seed %i)", async (seed) => {
+    const { holder, replica, town } = await begun(seed)
+    const [asked] = others(holder, replica)
+    const read = (ledgers: LedgersClient) => Stream.runCollect(ledgers.client(Once, "one").Follow({ op: "second" }))
+    const reading = town.begin(asked!, read)
+    await town.until("it is on its way", () => keptBy(town, holder, "one").length === 1)
+    // the call arrives and its state is kept; the answer does not arrive
+    await town.pass(1 + seed)
+    town.world.network.cut(holder, asked!)
+    await town.pass(20)
+    town.world.crash(holder)
+    town.world.network.heal()
+    const exit = await town.ended(reading)
+    if (Exit.isSuccess(exit)) assert.deepStrictEqual([...exit.value], ["first", "second"])
+    else assert.include(String(exit.cause), "OutcomeUnknown")
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), ["first", "second"])
   })
 })
 
