@@ -82,7 +82,7 @@ export class ProcessSnapshots {
     this.#isCurrent = false
   }
 
-  /** It starts anew from its args. What was kept is no longer its state; others have that until they have the new one. */
+  /** It starts anew from its args: what was kept is its state no more. Others have that until they have the new one. */
   forget(): void {
     this.#isAnew = this.#last !== undefined
     this.#last = undefined

@@ -1,4 +1,4 @@
-/** Processes whose state is all that was asked of them, kept on other nodes; and histories of what befalls their nodes. */
+/** Processes whose state is all that was asked of them, kept on other nodes; and callers that keep them busy. */
 import { Effect, Exit, Layer, Ref, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { Process, Registry, Supervisor, Sworm } from "@sworm/sworm"
