@@ -203,7 +203,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* core.fence.drive
   yield* drive(core, caretaker, collector, transport)
   yield* Effect.forkScoped(Joiner.join(members, replication, options))
-  const leave = makeLeave(core, rebalancer)
+  const leave = makeLeave(core, rebalancer, snapshots)
   yield* Effect.addFinalizer(() => leave)
   const draining = new Draining(core, mover)
   const { givenUps } = owned
@@ -234,7 +234,11 @@ const haveSameLabels = (a: Member, b: Member): boolean => {
 }
 
 /** Hands everything over, sees that what it wrote is kept by somebody, says goodbye; once. */
-const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.Effect<void> => {
+const makeLeave = (
+  { parts }: Core,
+  rebalancer: Rebalancing.Rebalancer,
+  snapshots: Snapshots
+): Effect.Effect<void> => {
   const { members, options, replication } = parts
   let leaving = false
   return Effect.suspend(() => {
@@ -242,6 +246,7 @@ const makeLeave = ({ parts }: Core, rebalancer: Rebalancing.Rebalancer): Effect.
     leaving = true
     members.announce({ status: "leaving" })
     return rebalancer.giveAway().pipe(
+      Effect.andThen(snapshots.passOn),
       Effect.andThen(Effect.suspend(() => {
         const version = replication.replica.version(replication.replica.own)
         return Effect.ignore(replication.stored(version, "leave"))

@@ -8,7 +8,7 @@ import type { SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asSection } from "../../src/protocol/reading.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type Core, keyOf } from "./core.ts"
-import { absorb, decodeCasts, movedCalls, movedCasts } from "./moveFrames.ts"
+import { absorb, decodeCasts, keptCalls, movedCalls, movedCasts } from "./moveFrames.ts"
 
 export type Floors = ReadonlyArray<readonly [caller: SectionId, floor: number]>
 
@@ -16,6 +16,8 @@ export interface LedgerOptions {
   /** Calls that are as good as answered. */
   readonly answered?: ReadonlyArray<MovedCall>
   readonly floors: Floors
+  /** It is read by who goes on without this node, whose streams have ended then. Else the process takes it along. */
+  readonly isForLoss?: boolean
 }
 
 /** As plain data. */
@@ -24,9 +26,9 @@ export const ledgerOf = (
   sworm: string,
   name: string,
   process: LocalProcess | undefined,
-  { answered = [], floors }: LedgerOptions
+  { answered = [], floors, isForLoss = false }: LedgerOptions
 ): ReadonlyArray<unknown> => [
-  movedCalls([...dispatch.calls.extract(keyOf(sworm, name)), ...answered], nowMs()),
+  (isForLoss ? keptCalls : movedCalls)([...dispatch.calls.extract(keyOf(sworm, name)), ...answered], nowMs()),
   process === undefined ? [] : movedCasts(dispatch.casts.progress(process)),
   floors
 ]

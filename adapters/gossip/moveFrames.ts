@@ -4,7 +4,7 @@ import { msgpack } from "../../src/protocol/codec.ts"
 import type { CastNumber, CastProgress } from "../../src/protocol/casts.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, optional } from "../../src/protocol/wire.ts"
-import { type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
+import { CALL_ERROR, type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Envelope } from "../../src/runtime/Mailbox.ts"
 import { type Core, keyOf } from "./core.ts"
@@ -38,7 +38,15 @@ export const inParts = (
 
 /** What was answered; but no streams: those end with the old copy, and a repeated call begins a new one. */
 export const movedCalls = (calls: ReadonlyArray<MovedCall>, nowMs: number): ReadonlyArray<unknown> =>
-  calls.filter(({ reply }) => (reply as readonly [number])[0] !== STREAM).map((call) => encodeMovedCall(call, nowMs))
+  calls.filter((call) => !isStream(call)).map((call) => encodeMovedCall(call, nowMs))
+
+const LOST_STREAM = [CALL_ERROR, ["OutcomeUnknown", "the stream's node was lost"]]
+
+/** What will be answered by whoever goes on without the node that has answered: a stream ends with that. */
+export const keptCalls = (calls: ReadonlyArray<MovedCall>, nowMs: number): ReadonlyArray<unknown> =>
+  calls.map((call) => encodeMovedCall(isStream(call) ? { ...call, reply: LOST_STREAM } : call, nowMs))
+
+const isStream = ({ reply }: MovedCall): boolean => (reply as readonly [number])[0] === STREAM
 
 const encodeMovedCall = (call: MovedCall, nowMs: number): ReadonlyArray<unknown> => [
   call.caller,

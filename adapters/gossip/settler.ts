@@ -5,7 +5,8 @@
 import { Effect, Ref } from "effect"
 import { type Claim, compareClaims, type Held, union } from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
-import { claimId, nodeOf } from "../../src/protocol/ids.ts"
+import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { isIn } from "../../src/protocol/snapshots.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Peer } from "../../src/Transport.ts"
@@ -103,14 +104,9 @@ export class Settler {
           ? [true, encoded.value]
           : [false, null]
         const ledger = ledgerOf(core, sworm, name, process, { floors: [...dispatch.calls.floors()] })
-        return this.#ask(nodeOf(winner.section), [
-          sworm,
-          name,
-          node.section,
-          encodeClaim(claim),
-          ...packed,
-          ledger
-        ])
+        const kept = process?.snapshots?.current
+        const body = [sworm, name, node.section, encodeClaim(claim), ...packed, ledger]
+        return this.#ask(nodeOf(winner.section), [...body, kept === undefined ? null : [kept.epoch, kept.seq]])
       })),
       Effect.flatMap((reply) => {
         const [ok, version] = asArray(reply)
@@ -125,7 +121,7 @@ export class Settler {
 
   /** This node's copy wins: it takes the other's state in, once per claim of the other's. */
   #merge(_from: Peer, body: unknown): Effect.Effect<unknown> {
-    const [swormField, nameField, section, claimField, withState, state, ledger] = asArray(body, 7)
+    const [swormField, nameField, section, claimField, withState, state, ledger, kept] = asArray(body, 8)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const theirs: Held = { section: asText(section), claim: decodeClaim(claimField) }
@@ -144,7 +140,8 @@ export class Settler {
         // read now: the message at hand may have changed it, or ended it
         const claim = core.entry(sworm, name)?.claim
         if (claim === undefined || (process !== undefined && !isFrozen(process))) return Effect.succeed([false, 0])
-        const taken = asFlag(withState) && process !== undefined &&
+        const isWithState = asFlag(withState)
+        const taken = isWithState && process !== undefined && !isKnown(process, claim, theirs.section, kept) &&
           this.#mergeStates(process, claim, theirs, state)
         process?.snapshots?.follow(theirs.section, theirs.claim)
         // whichever state stays: what was handled is not handled again, nor waited for
@@ -158,7 +155,8 @@ export class Settler {
           groups: union(claim.groups, theirs.claim.groups),
           extras: mergeExtras(claim, theirs.claim),
           continuity: taken ? theirs.claim.continuity : claim.continuity,
-          merged: [...claim.merged, id].slice(-MAX_MERGED)
+          // what had gone into the other's state is in this one now
+          merged: union(isWithState ? theirs.claim.merged : [], claim.merged, [id]).slice(-MAX_MERGED)
         })
         process?.serve(epoch)
         return this.#kept(process)
@@ -187,6 +185,13 @@ export class Settler {
     Effect.runSync(Ref.set(process.state, merged.state))
     return merged === other
   }
+}
+
+/** Has the state gone into this one already, from those who had kept it, while its node was thought gone? */
+const isKnown = ({ snapshots }: LocalProcess, { merged }: Claim, holder: SectionId, kept: unknown): boolean => {
+  if (snapshots === undefined || kept === null) return false
+  const [epoch, seq] = asArray(kept, 2)
+  return isIn([...snapshots.after, ...merged], { holder, epoch: asCount(epoch), seq: asCount(seq) })
 }
 
 /** The winner's, with the other's names besides. */

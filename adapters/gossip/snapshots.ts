@@ -40,6 +40,8 @@ const AVOID_MS = 10_000
 /** A claim says soon after it has changed what has gone into its state; until then nothing is amiss. */
 const OWED_AFTER_MS = 500
 const OWED_TIMEOUT_MS = 5000
+/** A node that leaves looks this often whether others have what it keeps. */
+const PASS_ON_MS = 20
 
 const KEPT = 0
 const PROMISED = 1
@@ -91,7 +93,8 @@ export class Snapshots {
         state: taken.state,
         ledger: ledgerOf(this.#core, sworm, name, process, {
           answered: taken.answered,
-          floors: this.#floorsFor(process)
+          floors: this.#floorsFor(process),
+          isForLoss: true
         })
       }
       const wanted = this.#replicasOf(process)
@@ -319,6 +322,30 @@ export class Snapshots {
     const top = view.claims[0]
     if (top?.claim.mode !== "live" || top.section === holder || directory.isGone(top.section)) return false
     return isLeft(view, holder, directory.isGone(holder))
+  }
+
+  /** This node leaves: done when others have what it keeps, where there are any that could, or after a while. */
+  readonly passOn: Effect.Effect<void> = Effect.suspend(() => {
+    const untilMs = this.#core.parts.nowMs() + KEEP_TIMEOUT_MS
+    const again = Effect.suspend((): Effect.Effect<void> => {
+      const isOver = this.#core.parts.nowMs() >= untilMs
+      return isOver || !this.#isNeeded() ? Effect.void : Effect.andThen(Effect.sleep(PASS_ON_MS), again)
+    })
+    return again
+  })
+
+  #isNeeded(): boolean {
+    const { directory, node } = this.#core.parts
+    for (const [sworm, name] of this.table.names()) {
+      const top = directory.view(sworm, name).claims[0]
+      if (top === undefined || directory.isGone(top.section)) continue
+      const nodes = extrasOf(top.claim).replicas?.nodes
+      if (nodes?.includes(node.section) !== true) continue
+      const others = this.#core.candidates(sworm, top.claim.spec?.type)
+        .filter(({ id, section }) => id !== node.id && section !== top.section)
+      if (others.length >= nodes.length) return true
+    }
+    return false
   }
 
   #tellSoon({ name, sworm }: Slot): void {

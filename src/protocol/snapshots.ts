@@ -5,7 +5,8 @@
  * of Paxos, Lamport 1998).
  */
 import { type ClaimId, claimId, type SectionId } from "./ids.ts"
-import { asArray, asCount, asFlag, asSection, asText, asTexts } from "./reading.ts"
+import { asArray, asCount, asFlag, asSection, asText, asTexts, fail } from "./reading.ts"
+import { weigh } from "./replica.ts"
 
 /** Which snapshot of a name: the later epoch, and in an epoch the higher number. */
 export interface SnapshotId {
@@ -85,11 +86,14 @@ export const lineages = (found: ReadonlyArray<Snapshot>): ReadonlyArray<Snapshot
     if (before === undefined || isNewer(one, before)) newest.set(one.holder, one)
   }
   const all = [...newest.values()].sort((a, b) => isNewer(a, b) ? -1 : 1)
-  return all.filter((one) => !all.some((other) => other !== one && isIn(other.after, one)))
+  // what comes after another stands above it: so of whatever peers say one is left
+  return all.filter((one) => !all.some((other) => isNewer(other, one) && isIn(other.after, one)))
 }
 
+const asByte = (u: unknown): number => asCount(u) < 256 ? asCount(u) : fail("a byte")
+
 const asBytes = (u: unknown): Uint8Array =>
-  u instanceof Uint8Array ? new Uint8Array(u) : new Uint8Array(asArray(u).map(asCount))
+  u instanceof Uint8Array ? new Uint8Array(u) : new Uint8Array(asArray(u).map(asByte))
 
 export const encodeSnapshot = (one: Snapshot): ReadonlyArray<unknown> => [
   one.epoch,
@@ -128,6 +132,12 @@ interface Held {
   promised: number
 }
 
+const isEmpty = (ledger: unknown): boolean =>
+  Array.isArray(ledger) && ledger.every((part) => Array.isArray(part) && part.length === 0)
+
+/** The answers in it may be larger than the state. */
+const sizeOf = ({ ledger, state }: Snapshot): number => state.byteLength + (isEmpty(ledger) ? 0 : weigh(ledger))
+
 /** What one node keeps of others' processes. */
 export class SnapshotTable {
   readonly #held = new Map<string, Held>()
@@ -145,7 +155,7 @@ export class SnapshotTable {
     if (held !== undefined && snapshot.epoch < held.promised) return "stale"
     const before = held?.of.get(snapshot.holder)
     if (before !== undefined && isNewer(before, snapshot)) return "stale"
-    const bytes = this.#bytes + snapshot.state.byteLength - (before?.state.byteLength ?? 0)
+    const bytes = this.#bytes + sizeOf(snapshot) - (before === undefined ? 0 : sizeOf(before))
     if (bytes > this.#maxBytes) return "full"
     this.#bytes = bytes
     if (before === undefined) this.#count++
@@ -179,10 +189,10 @@ export class SnapshotTable {
   drop(name: string, holder?: SectionId): void {
     const held = this.#held.get(name)
     if (held === undefined) return
-    for (const [of, { state }] of held.of) {
+    for (const [of, snapshot] of held.of) {
       if (holder !== undefined && of !== holder) continue
       held.of.delete(of)
-      this.#bytes -= state.byteLength
+      this.#bytes -= sizeOf(snapshot)
       this.#count--
     }
     if (holder === undefined) this.#held.delete(name)

@@ -364,6 +364,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   ): void {
     this.status = "restarting"
     this.#giveUpAnswers()
+    if (reason === "Ended") this.snapshots?.forget()
     this.forgetEnds()
     this.#owner.serves(this, false)
     this.#starting = Effect.runForkWith(this.type.context)(this.#restart(reason, detail, kept))
@@ -382,7 +383,10 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
         this.epoch = epoch
         const exit = yield* Effect.exit(this.start(kept))
         if (this.status !== "restarting") return yield* this.#closeResources("Superseded")
-        if (exit._tag === "Success") return this.#begin(this.epoch)
+        if (exit._tag === "Success") {
+          this.snapshots?.beginAnew()
+          return this.#begin(this.epoch)
+        }
         why = describe(exit)
         this.#owner.crashed(this, why)
       }

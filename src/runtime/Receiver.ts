@@ -167,9 +167,11 @@ export class Receiver {
         if (seq !== undefined) this.calls.forget(caller, seq)
         return forwarded
       },
-      record: seq === undefined || process.snapshots === undefined
-        ? undefined
-        : (exit) => ({ caller, seq, deadlineMs: forwarded.deadlineMs, reply: encodeExit(process.name, message, exit) }),
+      record: seq === undefined || process.snapshots === undefined ? undefined : (exit) => {
+        const isStream = message.isStream && Exit.isSuccess(exit)
+        const reply = isStream ? [STREAM, null] : encodeExit(process.name, message, exit)
+        return { caller, seq, deadlineMs: forwarded.deadlineMs, reply }
+      },
       cast: isNumbered(forwarded) ? forwarded : undefined,
       isMoved
     }

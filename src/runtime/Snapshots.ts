@@ -7,7 +7,7 @@ import type { MovedCall } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import type { Claim } from "../protocol/claims.ts"
 import type { ClaimId, SectionId } from "../protocol/ids.ts"
-import { afterAll } from "../protocol/snapshots.ts"
+import { afterAll, type SnapshotId } from "../protocol/snapshots.ts"
 import { describe, type SnapshotPlan } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import { steadyMs } from "./clocks.ts"
@@ -40,10 +40,13 @@ export class ProcessSnapshots {
   /** The newest that is kept, for a restart, and when it was taken. */
   #last: Uint8Array | undefined
   #lastMs = 0
+  #lastId: SnapshotId | undefined
   /** `#last` is kept by those who should have it, under the process's present epoch. */
   #isCurrent = false
   /** Nodes whose calls it has handled, lately. */
   readonly callers: Set<SectionId> = new Set()
+  /** It starts anew, and others have what it was. */
+  #isAnew = false
   /** Counts the states that were taken: a later one is never replaced by an earlier one. */
   #taken = 0
   #lastTaken = 0
@@ -80,13 +83,31 @@ export class ProcessSnapshots {
   begin(ageMs = 0): void {
     const encoded = this.#encode()
     if (encoded instanceof Uint8Array) this.#last = encoded
+    this.#lastId = undefined
+    // what is still on its way was taken before
+    this.#lastTaken = ++this.#taken
     this.#lastMs = this.#process.wallMs() - ageMs
     this.#isCurrent = false
   }
 
+  /** It starts anew from its args: what was kept is its state no more. Others have that until they have the new one. */
+  forget(): void {
+    this.#isAnew = this.#last !== undefined
+    this.#last = undefined
+    this.#lastTaken = ++this.#taken
+    this.#isCurrent = false
+  }
+
+  /** It has started anew. */
+  beginAnew(): void {
+    if (this.#isAnew) this.begin()
+    this.#isAnew = false
+  }
+
   /** The state of another copy, as of its claim, has gone into this one. */
-  follow(holder: SectionId, { epoch, extras }: Pick<Claim, "epoch" | "extras">): void {
-    this.after = afterAll([...this.after, ...extras?.replicas?.after ?? []], [{ holder, epoch, seq: Infinity }])
+  follow(holder: SectionId, { epoch, extras, merged }: Pick<Claim, "epoch" | "extras" | "merged">): void {
+    const before = [...this.after, ...extras?.replicas?.after ?? [], ...merged]
+    this.after = afterAll(before, [{ holder, epoch, seq: Infinity }])
   }
 
   /** What it would go on from after a crash. */
@@ -95,6 +116,13 @@ export class ProcessSnapshots {
     const decoded = this.#process.type.state.decode(unpack(this.#last))
     const ageMs = Math.max(0, this.#process.wallMs() - this.#lastMs)
     return decoded._tag === "Success" ? { state: decoded.value, ageMs } : undefined
+  }
+
+  /** Which snapshot the state is, as it is now; `undefined` where it has changed since. */
+  get current(): SnapshotId | undefined {
+    const state = this.#encode()
+    if (this.#last === undefined || !(state instanceof Uint8Array)) return undefined
+    return equal(state, this.#last) ? this.#lastId : undefined
   }
 
   get packed(): Uint8Array | undefined {
@@ -148,10 +176,11 @@ export class ProcessSnapshots {
     const { epoch } = this.#process
     const taken: Taken = { seq: ++this.#seq, takenMs, state, answered }
     return Effect.map(this.#process.keepElsewhere(taken), (outcome) => {
-      if (outcome !== "kept") return outcome
+      if (outcome !== "kept" || number < this.#lastTaken) return outcome
       this.#last = state
       this.#lastTaken = number
       this.#lastMs = takenMs
+      this.#lastId = { epoch, seq: taken.seq }
       this.#isCurrent = this.#process.epoch === epoch
       return outcome
     })

@@ -1,5 +1,5 @@
-/** Processes whose state is all that was asked of them, kept on other nodes; and histories of what befalls their nodes. */
-import { Effect, Exit, Layer, Ref, Schema } from "effect"
+/** Processes whose state is all that was asked of them, kept on other nodes; and callers that keep them busy. */
+import { Effect, Exit, Layer, Ref, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { Process, Registry, Supervisor, Sworm } from "@sworm/sworm"
 import { type Simulation } from "@sworm/sworm/testing"
@@ -10,7 +10,10 @@ export const protocol = [
   /** Answered after a while. */
   Rpc.make("Slow", { payload: { op: Schema.String, millis: Schema.Int }, success: Schema.Int }),
   Rpc.make("Get", { success: Schema.Array(Schema.String) }),
-  Rpc.make("Crash")
+  /** As `Add`; answers with a stream of all there is then. */
+  Rpc.make("Follow", { payload: { op: Schema.String }, success: Schema.String, stream: true }),
+  Rpc.make("Crash"),
+  Rpc.make("Stop")
 ] as const
 
 const state = Schema.Array(Schema.String)
@@ -29,7 +32,10 @@ export interface Ledgers {
 
 export type LedgersClient = Sworm.SwormClient<typeof Once | typeof Twice | typeof Often>
 
-type State = { readonly state: Ref.Ref<ReadonlyArray<string>> }
+interface State {
+  readonly state: Ref.Ref<ReadonlyArray<string>>
+  readonly stop: Effect.Effect<void>
+}
 
 const append = ({ state }: State, op: string): Effect.Effect<number> =>
   Ref.modify(state, (ops) => [ops.length + 1, [...ops, op]])
@@ -53,7 +59,12 @@ const appOf = ({ resolved, run, ...sworm }: LedgerOptions) => {
       Slow: ({ millis, op }: { readonly op: string; readonly millis: number }, self: State) =>
         Effect.andThen(Effect.sleep(millis), append(self, op)),
       Get: (_: unknown, { state }: State) => Ref.get(state),
-      Crash: () => Effect.die("asked to")
+      Follow: ({ op }: { readonly op: string }, self: State) => {
+        Effect.runSync(append(self, op))
+        return Stream.unwrap(Effect.map(Ref.get(self.state), (ops) => Stream.fromIterable(ops)))
+      },
+      Crash: () => Effect.die("asked to"),
+      Stop: (_: unknown, self: State) => self.stop
     }
   }
   const layer = Service.layer.pipe(

@@ -1,6 +1,6 @@
 // [H23] What may come between a call and the keeping of its state, and between a state and those that keep it.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Stream } from "effect"
 import { add, get, isSafe, keptBy, type LedgersClient, Often, Once, register, townOf } from "./ledgers.ts"
 import { failureOf } from "./simulated.ts"
 import { TIMEOUT_MS } from "./support.ts"
@@ -86,6 +86,57 @@ describe("[H23] an answer that waits for its state to be kept", { timeout: TIMEO
   })
 })
 
+describe("[H23] a stream", { timeout: TIMEOUT_MS }, () => {
+  it.each([1, 2, 3, 4])("is a stream, whoever answers in the end (seed %i)", async (seed) => {
+    const { holder, replica, town } = await begun(seed)
+    const [asked] = others(holder, replica)
+    const read = (ledgers: LedgersClient) => Stream.runCollect(ledgers.client(Once, "one").Follow({ op: "second" }))
+    const reading = town.begin(asked!, read)
+    await town.until("it is on its way", () => keptBy(town, holder, "one").length === 1)
+    // the call arrives and its state is kept; the answer does not arrive
+    await town.pass(1 + seed)
+    town.world.network.cut(holder, asked!)
+    await town.pass(20)
+    town.world.crash(holder)
+    town.world.network.heal()
+    const exit = await town.ended(reading)
+    if (Exit.isSuccess(exit)) assert.deepStrictEqual([...exit.value], ["first", "second"])
+    else assert.include(String(exit.cause), "OutcomeUnknown")
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), ["first", "second"])
+  })
+})
+
+describe("[H23] a process that has ended normally, and starts again", { timeout: TIMEOUT_MS }, () => {
+  const ended = async (seed: number) => {
+    const town = await townOf(IDS, { seed }, { restart: "permanent" })
+    await town.get("a", register(Once, "one"))
+    const holder = town.whereis("a", "one")!
+    await town.get(holder, add(Once, "one", "first"))
+    return { town, holder, replica: keptBy(town, holder, "one")[0]! }
+  }
+  const stop = (ledgers: LedgersClient) => ledgers.call(Once, "one", "Stop", undefined)
+  const crash = (ledgers: LedgersClient) => ledgers.call(Once, "one", "Crash", undefined)
+
+  it("does not go back to what it was before that, when it crashes at once", async () => {
+    const { holder, replica, town } = await ended(1)
+    town.world.network.change({ delay: { minMs: 200, maxMs: 200 } })
+    await town.get(holder, stop)
+    await town.ask(holder, crash)
+    assert.deepStrictEqual(await town.get(holder, get(Once, "one")), [])
+    assert.isDefined(replica)
+  })
+
+  it("nor when its node is lost some time later", async () => {
+    const { holder, replica, town } = await ended(2)
+    await town.get(holder, stop)
+    await town.pass(100)
+    town.world.crash(holder)
+    const [asked] = others(holder, replica)
+    await town.until("it runs again", () => ![undefined, holder].includes(town.whereis(asked!, "one")))
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), [])
+  })
+})
+
 describe("[H23] who keeps a state", { timeout: TIMEOUT_MS }, () => {
   it("does not let go of it when its claim changes before that says so", async () => {
     for (let seed = 1; seed <= 8; seed++) {
@@ -155,6 +206,51 @@ describe("[H23] who keeps a state", { timeout: TIMEOUT_MS }, () => {
     await town.until("they are together", () => town.isTogether([beside, ...across]))
     await town.untilLasting("all is well", () => isSafe(town, "one", 1))
     assert.sameMembers([...await town.get(beside, get(Once, "one"))], ["first", "left", "right"])
+  })
+
+  it.each([1, 2, 3, 4, 5, 6])("does not leave before others have it (seed %i)", async (seed) => {
+    const { holder, replica, town } = await begun(seed)
+    const [asked] = others(holder, replica)
+    town.world.network.change({ delay: { minMs: 1, maxMs: 80 } })
+    await town.leave(replica)
+    town.world.crash(holder)
+    await town.until("it runs again", () => ![undefined, holder].includes(town.whereis(asked!, "one")))
+    assert.deepStrictEqual(await town.get(asked!, get(Once, "one")), ["first"])
+  })
+
+  it("lets a node leave at once where there is nobody else to have it", async () => {
+    const town = await townOf(["a", "b"], { seed: 9 })
+    await town.get("a", register(Once, "one"))
+    const holder = town.whereis("a", "one")!
+    await town.get(holder, add(Once, "one", "first"))
+    const since = town.nowMs
+    await town.leave(keptBy(town, holder, "one")[0]!)
+    assert.isBelow(town.nowMs - since, 1000)
+  })
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8, 9])("does not bring what its node brings itself (seed %i)", async (seed) => {
+    const twice: Array<string> = []
+    const resolved = (mine: ReadonlyArray<string>, theirs: ReadonlyArray<string>) => {
+      if (theirs.every((op) => mine.includes(op))) twice.push(`${mine.join()} + ${theirs.join()}`)
+    }
+    const ids = ["a", "b", "c", "d", "e", "f"]
+    const town = await townOf(ids, { seed }, { resolved })
+    await town.get("a", register(Once, "one"))
+    await town.get("a", add(Once, "one", "first"))
+    const sides = [["a", "b"], ["c", "d"], ["e", "f"]] as const
+    for (const side of sides) town.world.network.partition(side, ids.filter((id) => !side.some((one) => one === id)))
+    const at = (id: string): string => town.whereis(id, "one") ?? ""
+    await town.until("it runs on all sides", () => sides.every((side) => side.some((id) => id === at(side[0]))))
+    for (const [id] of sides) await town.get(id, add(Once, "one", id))
+    const lost = at(sides[seed % 3]![0])
+    town.world.hold(lost, true)
+    town.world.network.heal()
+    await town.pass(40 * seed)
+    town.world.crash(lost)
+    const up = ids.filter((id) => id !== lost)
+    await town.untilLasting("all is well", () => town.isTogether(up) && isSafe(town, "one", 1), 1500)
+    assert.sameMembers([...await town.get(up[0]!, get(Once, "one"))], ["first", "a", "c", "e"])
+    assert.deepStrictEqual(twice, [])
   })
 
   it("has room again when a name has gone", async () => {

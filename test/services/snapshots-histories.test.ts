@@ -38,8 +38,6 @@ class History {
   readonly #names: ReadonlyArray<readonly [string, Type, number]>
   readonly acknowledged = new Map<string, Array<string>>()
   readonly failed: Array<string> = []
-  /** Of one lineage as far as anybody was told. */
-  isOne = true
 
   constructor(town: LedgerTown, seed: number, names: ReadonlyArray<readonly [string, Type, number]>) {
     this.town = town
@@ -78,7 +76,7 @@ class History {
     }
     await town.pass(20)
     for (let n = 1 + this.below(4); n > 0; n--) {
-      await this.#befall(this.pick(faults), lost, losses)
+      this.#befall(this.pick(faults), lost, losses)
       await town.pass(this.pick([0, 1, 2, 5, 10, 30, 100, 400, 1500, 4000]))
     }
     await this.#mend()
@@ -91,7 +89,7 @@ class History {
     await this.#check()
   }
 
-  async #befall(fault: string, lost: Set<string>, losses: number): Promise<void> {
+  #befall(fault: string, lost: Set<string>, losses: number): void {
     const { town } = this
     const { network } = town.world
     const id = this.pick(this.up)
@@ -209,8 +207,8 @@ const play = async (
   return history
 }
 
-const FIRST = Number(process.env.FIRST ?? 1)
-const seeds = Array.from({ length: Number(process.env.SEEDS ?? 6) }, (_, at) => FIRST + at)
+/** A few of each kind; what they found took hundreds. */
+const seeds = [1, 2, 3, 4]
 
 describe("[H23] what was acknowledged is kept", { timeout: 4 * TIMEOUT_MS }, () => {
   it.each(seeds)("while nodes crash, and processes (seed %i)", async (seed) => {
@@ -235,14 +233,9 @@ describe("[H23] what was acknowledged is kept", { timeout: 4 * TIMEOUT_MS }, () 
     await play(seed, ["crash", "crash", "move", "hold", "release"], { names: [["two", Twice, 2]], losses: 2 })
   })
   it.each(seeds)("while the side of a majority goes on (seed %i)", async (seed) => {
-    const merged: Array<string> = []
-    const ledger = {
-      placement: Placement.quorum(3),
-      resolved: (mine: ReadonlyArray<string>, theirs: ReadonlyArray<string>) =>
-        void merged.push(`${mine.length} ${theirs.length}`)
-    }
-    await play(seed, ["part", "part", "heal", "move", "process", "hold", "release"], { ledger })
-    if (process.env.DBGF) console.log("MERGED", seed, merged.join(", "))
+    await play(seed, ["part", "part", "heal", "move", "process", "hold", "release"], {
+      ledger: { placement: Placement.quorum(3) }
+    })
   })
   it.each(seeds)("while processes become passive (seed %i)", async (seed) => {
     await play(seed, ["crash", "start", "move", "process", "part", "heal"], { ledger: { idleTimeout: "2 millis" } })
