@@ -220,12 +220,7 @@ export class Registrations {
         mayHaveEnded ||= ended === AGAIN
         return ended
       }
-      if (at === undefined) {
-        const ended = mayHaveEnded ? this.#endedAt(sworm, name) : undefined
-        return ended === undefined
-          ? yield* Effect.fail(new NotRegistered({ sworm, name }))
-          : { ...ended, task: taskFor(name) }
-      }
+      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
       const task = taskFor(at.name)
       if (at.section === node.section) {
         const version = yield* task.here()
@@ -238,7 +233,11 @@ export class Registrations {
       mayHaveEnded ||= task.method === Method.unregister
       return AGAIN
     })
-    return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
+    const ended = Effect.catchTag(attempt, "NotRegistered", (error) => {
+      const written = mayHaveEnded ? this.#endedAt(sworm, name) : undefined
+      return written === undefined ? Effect.fail(error) : Effect.succeed({ ...written, task: taskFor(name) })
+    })
+    return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => ended).pipe(
       Effect.tap((change) => kept(this.#core, change, operation)),
       Effect.tap(({ task, ...change }) =>
         task.method === Method.unregister ? this.#tellRegistrar(sworm, name, change) : Effect.void

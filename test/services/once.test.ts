@@ -1,7 +1,8 @@
 // What is once only: a takeover, an end, a start of the cluster, an epoch.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
-import { Placement, Registry } from "@sworm/sworm"
+import { Context, Effect, Exit } from "effect"
+import { Node, Placement, Registry } from "@sworm/sworm"
+import { Dispatch } from "../../src/Dispatch.ts"
 import { Town, type TownOptions } from "./simulated.ts"
 import { Stage, Thing, type Things, thingsOf, TIMEOUT_MS } from "./support.ts"
 
@@ -50,6 +51,21 @@ it("[R4] what is started again has an epoch of its own from the first, which `in
   await town.until("it runs again", () => town.running().length === 1 && town.isAgreed())
   assert.strictEqual(epochs.length, 2)
   assert.isAbove(epochs[1]!, epochs[0]!)
+}, TIMEOUT_MS)
+
+it("[H21] a late copy of a call that was answered long ago is none after a move, nor after two", async () => {
+  const town = townOf()
+  await town.form("a", "b", "c")
+  await town.get("a", (things) => things.register("one@a", Thing, { start: 0 }))
+  for (let n = 0; n < 3; n++) await town.get("c", (things) => things.client(Thing, "one@a").Add({ by: 1 }))
+  const node = town.world.nodes.get("c")!
+  const { boot } = Context.get(node.services!, Node.Node)
+  for (const to of ["b", "a", "b"]) {
+    assert.isTrue(Exit.isSuccess(await town.ended(town.moving("one@a", to, "c"))))
+    const { calls } = Context.get(town.world.nodes.get(to)!.services!, Dispatch)
+    // the first of the three, as "c" numbered it: "c" waits for nothing below the third
+    assert.deepStrictEqual(calls.receive(`${boot}/c`, 1, "Things\none@a", Infinity), { _tag: "Settled" })
+  }
 }, TIMEOUT_MS)
 
 describe("registered in two clusters that find each other", () => {

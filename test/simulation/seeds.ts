@@ -31,6 +31,23 @@ const plan = (seed: number, count: number, script: Script): Plan => ({
 
 export const regressions: ReadonlyArray<Plan & { readonly what: string }> = [
   {
+    what: "so it did where its own node had become the name's registrar",
+    ...plan(2348, 3, [
+      ...start(256, "n2"),
+      ...start(377, "n1"),
+      ...start(430, "n3"),
+      register(2152, "n3", "Cells", "dog"),
+      on(3192, "Hold", "n1"),
+      add(3364, "n2", "Cells", "dog", 367),
+      on(5325, "Hold", "n3"),
+      unregister(5714, "n2", "Cells", "dog"),
+      on(7692, "Release", "n1"),
+      on(8360, "Hold", "n1"),
+      on(10_544, "Release", "n3"),
+      register(12_949, "n2", "Cells", "dog")
+    ])
+  },
+  {
     what: "an unregister whose answer was lost told its caller that there was no such name",
     ...plan(6, 5, [
       ...start(35, "n2", "n4", "n5"),
