@@ -1,6 +1,6 @@
 /** A message's way to its process: local at once, remote by frame, waiting while it moves. */
 import { Clock, Context, Duration, Effect, type Scope, Stream } from "effect"
-import type { CallTable } from "./protocol/calls.ts"
+import type { CallTable, MovedCall } from "./protocol/calls.ts"
 import { nodeOf, type SectionId } from "./protocol/ids.ts"
 import { Channel } from "./protocol/wire.ts"
 import { Caller } from "./runtime/Caller.ts"
@@ -45,6 +45,8 @@ export interface Dispatch {
   readonly adopt: (process: LocalProcess, forwarded: ReadonlyArray<Forwarded>) => void
   /** For backends: what was answered for a process, for the node that takes it over. */
   readonly calls: CallTable
+  /** For backends: what was answered where a state has come from. One of these that waits here is answered, not done. */
+  readonly absorb: (process: string, answered: ReadonlyArray<MovedCall>) => void
 }
 
 export const Dispatch: Context.Service<Dispatch, Dispatch> = Context.Service<Dispatch>("sworm/Dispatch")
@@ -111,7 +113,8 @@ export const make: (
     adopt: (process, forwarded) => {
       for (const message of forwarded) receiver.deliver(process, message)
     },
-    calls: receiver.calls
+    calls: receiver.calls,
+    absorb: receiver.absorb
   }
 })
 
