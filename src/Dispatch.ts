@@ -1,6 +1,6 @@
 /** A message's way to its process: local at once, remote by frame, waiting while it moves. */
 import { Clock, Context, Duration, Effect, type Scope, Stream } from "effect"
-import type { CallTable } from "./protocol/calls.ts"
+import type { CallTable, MovedCall } from "./protocol/calls.ts"
 import { nodeOf, type SectionId } from "./protocol/ids.ts"
 import { Channel } from "./protocol/wire.ts"
 import { Caller } from "./runtime/Caller.ts"
@@ -49,6 +49,8 @@ export interface Dispatch {
   readonly calls: CallTable
   /** For backends: how far a process has come with what was cast to it, for the node that takes it over. */
   readonly casts: Pick<CastReceiver, "progress" | "absorb" | "takeEarly">
+  /** For backends: what was answered where a state has come from. One of these that waits here is answered, not done. */
+  readonly absorb: (process: string, answered: ReadonlyArray<MovedCall>) => void
 }
 
 export const Dispatch: Context.Service<Dispatch, Dispatch> = Context.Service<Dispatch>("sworm/Dispatch")
@@ -123,6 +125,7 @@ export const make: (
     cast: (sworm, name, message, payload) => caster.cast(sworm, name, message, payload, DEFAULT_TIMEOUT_MS),
     adopt: (process, forwarded) => receiver.adopt(process, forwarded),
     calls: receiver.calls,
+    absorb: receiver.absorb,
     casts: receiver.casts
   }
 })

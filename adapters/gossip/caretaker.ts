@@ -309,7 +309,7 @@ export class Caretaker {
       extras
     }
     if (recalled?.isComplete === true) {
-      for (const ledger of recalled.ledgers) absorbLedger(core, sworm, name, process, ledger, true)
+      for (const ledger of recalled.ledgers) absorbLedger(core, sworm, name, process, ledger, { isAll: true })
     }
     core.writeFirstClaim(process, extras === undefined ? claim : startedAnew(core, sworm, claim))
     process.serve(epoch)

@@ -33,14 +33,20 @@ export const ledgerOf = (
   floors
 ]
 
-/** `isAll`: the process goes on from where the ledger comes from, so it is all there is to know. */
+export interface Absorbing {
+  /** The process goes on from where the ledger comes from, so it is all there is to know. */
+  readonly isAll: boolean
+  /** What was answered over there is in the state. Default `true`. */
+  readonly withAnswers?: boolean
+}
+
 export const absorbLedger = (
   core: Core,
   sworm: string,
   name: string,
   process: LocalProcess | undefined,
   ledger: unknown,
-  isAll: boolean
+  { isAll, withAnswers = true }: Absorbing
 ): void => {
   const { dispatch } = core.parts
   const [calls, castsField, floors] = asArray(ledger, 3)
@@ -49,7 +55,7 @@ export const absorbLedger = (
     const [caller, floor] = asArray(item, 2)
     return [asSection(caller), asCount(floor)] as const
   })
-  absorb(core, sworm, name, calls)
+  if (withAnswers) absorb(core, sworm, name, calls)
   for (const [caller, floor] of told) dispatch.calls.settleBelow(caller, floor)
   if (process === undefined) return
   dispatch.casts.absorb(process, casts, isAll)

@@ -116,7 +116,7 @@ export const decodeCasts = (u: unknown): ReadonlyArray<CastProgress> =>
 
 /** What was answered over there is answered again here. */
 export const absorb = ({ parts: { dispatch, nowMs } }: Core, sworm: string, name: string, calls: unknown): void =>
-  dispatch.calls.absorb(keyOf(sworm, name), asArray(calls).map((call) => decodeMovedCall(call, nowMs())))
+  dispatch.absorb(keyOf(sworm, name), asArray(calls).map((call) => decodeMovedCall(call, nowMs())))
 
 /** Asked anew: what was known before a wait is not known after it. */
 export const isFrozen = (process: LocalProcess): boolean => process.status === "frozen"

@@ -305,7 +305,7 @@ export class Mover {
             process.status = "prepared"
             process.preparedFrom = source
             process.snapshots?.follow(source, offered)
-            absorbLedger(core, sworm, name, process, ledger, true)
+            absorbLedger(core, sworm, name, process, ledger, { isAll: true })
             const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
             const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
             return [true, version, epoch]

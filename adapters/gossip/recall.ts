@@ -278,7 +278,7 @@ export class Recall {
         snapshots.after = afterAll(snapshots.after, accountedBy(others, owed))
         const epoch = core.nextEpoch(sworm, name)
         core.writeClaim(sworm, name, { ...claim, epoch, continuity })
-        for (const { ledger } of others) absorbLedger(core, sworm, name, process, ledger, false)
+        for (const { ledger } of others) absorbLedger(core, sworm, name, process, ledger, { isAll: false })
       }),
       Effect.timeoutOrElse({ duration: options.handoffTimeoutMs, orElse: () => Effect.void }),
       Effect.ensuring(Effect.sync(() => {

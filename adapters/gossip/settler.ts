@@ -141,11 +141,12 @@ export class Settler {
         const claim = core.entry(sworm, name)?.claim
         if (claim === undefined || (process !== undefined && !isFrozen(process))) return Effect.succeed([false, 0])
         const isWithState = asFlag(withState)
-        const taken = isWithState && process !== undefined && !isKnown(process, claim, theirs.section, kept) &&
-          this.#mergeStates(process, claim, theirs, state)
+        const merged = isWithState && process !== undefined && !isKnown(process, claim, theirs.section, kept)
+          ? this.#mergeStates(process, claim, theirs, state)
+          : "mine"
         process?.snapshots?.follow(theirs.section, theirs.claim)
-        // whichever state stays: what was handled is not handled again, nor waited for
-        absorbLedger(core, sworm, name, process, ledger, false)
+        // what was answered over there is in the state from now on, or it is done again; casts are not, whichever stays
+        absorbLedger(core, sworm, name, process, ledger, { isAll: false, withAnswers: merged !== "mine" })
         const epoch = Math.max(core.nextEpoch(sworm, name), theirs.claim.epoch + 1)
         core.writeClaim(sworm, name, {
           ...claim,
@@ -154,7 +155,7 @@ export class Settler {
           registrations: union(claim.registrations, theirs.claim.registrations),
           groups: union(claim.groups, theirs.claim.groups),
           extras: mergeExtras(claim, theirs.claim),
-          continuity: taken ? theirs.claim.continuity : claim.continuity,
+          continuity: merged === "theirs" ? theirs.claim.continuity : claim.continuity,
           // what had gone into the other's state is in this one now
           merged: union(isWithState ? theirs.claim.merged : [], claim.merged, [id]).slice(-MAX_MERGED)
         })
@@ -172,18 +173,18 @@ export class Settler {
     return Effect.map(keeping, (kept) => kept === "kept" ? [true, replica.version(replica.own)] : [false, 0])
   }
 
-  /** Answers whether the state is now the other's, and its unbroken life with it. */
-  #mergeStates(process: LocalProcess, mine: Claim, theirs: Held, encoded: unknown): boolean {
+  /** Answers whose the state is now; the other's has its unbroken life with it. */
+  #mergeStates(process: LocalProcess, mine: Claim, theirs: Held, encoded: unknown): "mine" | "theirs" | "both" {
     const { name, sworm, type } = process
     const decoded = type.state.decode(encoded)
-    if (decoded._tag === "Failure") return false
+    if (decoded._tag === "Failure") return "mine"
     const state = Ref.getUnsafe(process.state)
     const own = { section: this.#core.parts.node.section, epoch: mine.epoch, continuity: mine.continuity, state }
     const { continuity, epoch } = theirs.claim
     const other = { section: theirs.section, epoch, continuity, state: decoded.value }
     const merged = mergeStates(this.#core, type, sworm, name, own, other)
     Effect.runSync(Ref.set(process.state, merged.state))
-    return merged === other
+    return merged === other ? "theirs" : merged === own ? "mine" : "both"
   }
 }
 

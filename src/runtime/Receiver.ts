@@ -1,6 +1,6 @@
 /** The holder's side of calls from other nodes: each is executed at most once, and answered to whoever called. */
 import { Exit, type Stream } from "effect"
-import { CallTable } from "../protocol/calls.ts"
+import { CallTable, type MovedCall } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import { nodeOf, type SectionId } from "../protocol/ids.ts"
 import { asArray, asCount, asText, asTexts, Channel } from "../protocol/wire.ts"
@@ -88,6 +88,20 @@ export class Receiver {
   cancel(caller: SectionId, seq: number): void {
     this.#running.get(`${caller}:${seq}`)?.()
     this.streams.cancel(caller, seq)
+  }
+
+  /** Its process handles nothing just now: what is under way of these waits for its turn. */
+  readonly absorb = (process: string, answered: ReadonlyArray<MovedCall>): void => {
+    this.calls.absorb(process, answered)
+    for (const { caller, reply, seq } of answered) {
+      const key = `${caller}:${seq}`
+      const drop = this.#running.get(key)
+      if (drop === undefined) continue
+      this.#running.delete(key)
+      drop()
+      const [kind, value] = reply as [number, unknown]
+      this.#reply(caller, seq, kind, value)
+    }
   }
 
   /** The caller has received so much of a stream; one that is not there has ended here, and nothing is under way. */
