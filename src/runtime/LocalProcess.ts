@@ -2,7 +2,7 @@
  * One process on this node: its state, its resources, its mailbox. An idle process is this record and nothing else: no
  * fiber waits for messages.
  */
-import { Cause, Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Ref, Schedule, Scope, type Stream } from "effect"
 import type { FencingToken, Self, StopReason } from "../Process.ts"
 import type { Spec } from "../protocol/claims.ts"
 import type { CastLog } from "../protocol/casts.ts"
@@ -22,7 +22,7 @@ import {
   type ResolvedOptions
 } from "./Hosted.ts"
 import { type BeforeAnswer, callError, type Envelope, Mailbox, NO_CHAIN } from "./Mailbox.ts"
-import { type Keeping, type Outcome, ProcessSnapshots, type Taken } from "./Snapshots.ts"
+import { type Outcome, ProcessSnapshots, type Taken } from "./Snapshots.ts"
 import { closedInTime, closeInTime, HANDLER_END_MS, OpenStreams } from "./processScope.ts"
 import { ProcessTimers } from "./ProcessTimers.ts"
 
@@ -70,10 +70,6 @@ export const CurrentProcess: Context.Reference<LocalProcess | undefined> = Conte
 const MAX_TIMERS = 64
 const MAX_TIMER_BYTES = 32 * 1024
 
-/** A snapshot that could not be kept is tried again after this long. */
-const RETRY_MS = 200
-/** What `run` does to a state that is kept with each call is looked for this often. */
-const RUN_LOOK_MS = 1000
 /** A copy that serves because its source has let go has its waiting messages soon: so long after the last that came. */
 export const COMMIT_MS = 2000
 
@@ -113,8 +109,6 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #backoff: ((input: unknown) => Effect.Effect<unknown, unknown>) | undefined
   /** What starts it again, while it does. */
   #starting: Fiber.Fiber<void> | undefined
-  /** Answers that wait for its state to be kept. */
-  readonly #keeping = new Set<Fiber.Fiber<unknown, unknown>>()
   /** The last closing of its resources, as long as it takes. */
   #closing: Deferred.Deferred<void> | undefined
 
@@ -130,7 +124,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     this.guard = owner.guard?.(hosted)
     const plan = type.hasState ? this.options.snapshot : undefined
     this.snapshots = plan === undefined ? undefined : new ProcessSnapshots(plan, this)
-    this.beforeAnswer = this.snapshots === undefined ? undefined : this.#keepFirst(this.snapshots)
+    this.beforeAnswer = this.snapshots?.beforeAnswer
   }
 
   // ---- what its own code sees
@@ -258,7 +252,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     this.status = this.isResident ? "running" : "passive"
     this.#startRun()
     this.#owner.serves(this, true)
-    this.#snapshotLater()
+    this.snapshots?.serves()
     this.touch()
     if (this.status === "passive" && this.waiting > 0) return this.wake()
     this.pump()
@@ -363,7 +357,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     kept: Brought | undefined = reason === "Ended" ? undefined : this.snapshots?.last
   ): void {
     this.status = "restarting"
-    this.#giveUpAnswers()
+    this.snapshots?.giveUpAnswers()
     if (reason === "Ended") this.snapshots?.forget()
     this.forgetEnds()
     this.#owner.serves(this, false)
@@ -436,78 +430,23 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
 
   // ---- snapshots
 
-  #keepFirst(snapshots: ProcessSnapshots): BeforeAnswer {
-    return (envelope, exit, goOn) => {
-      // a crash leaves the state that was kept last
-      if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) return false
-      if (!snapshots.isEachCall) {
-        // now or never: the next message may be waiting
-        if (snapshots.isDue) Effect.runForkWith(this.type.context)(this.#keepNow(snapshots, snapshots.keep))
-        else this.#owner.keepLater(this, snapshots.plan.everyMs)
-        return false
-      }
-      const unknown = callError(this, "OutcomeUnknown", "its process ended before what it had done was kept")
-      // what it has done is not in the state that its process starts from again
-      if (this.status !== "running" && this.status !== "frozen") {
-        goOn(unknown)
-        return true
-      }
-      const kept = snapshots.keepFor(exit, envelope.record?.(exit))
-      const fiber = Effect.runForkWith(this.type.context)(kept)
-      this.#keeping.add(fiber)
-      fiber.addObserver((done) => {
-        this.#keeping.delete(fiber)
-        goOn(done._tag === "Success" && done.value._tag === "Answer" ? done.value.exit : unknown)
-      })
-      return true
-    }
-  }
-
-  /** It goes on from the state that was kept last, or not here: nobody is told of what came after that. */
-  #giveUpAnswers(): void {
-    if (this.#keeping.size === 0) return
-    this.snapshots?.expire()
-    for (const fiber of this.#keeping) fiber.interruptUnsafe()
-  }
-
-  /** What has come from elsewhere is kept anew from here; what `run` does to the state nobody sees. */
-  #snapshotLater(): void {
-    const { snapshots } = this
-    if (snapshots === undefined) return
-    const isBrought = snapshots.packed !== undefined
-    if (isBrought) this.#owner.keepLater(this, 0)
-    else if (this.type.implementation?.run !== undefined) {
-      this.#owner.keepLater(this, snapshots.plan.everyMs || RUN_LOOK_MS)
-    }
-  }
-
-  /** For its backend. */
-  keepElsewhere(taken: Taken): Effect.Effect<Outcome> {
-    return this.#owner.keep(this, taken)
-  }
-
   /** Goes on under a higher epoch. */
   rise(epoch: number): void {
     this.epoch = epoch
     this.snapshots?.expire()
   }
 
-  /** Its time has come: between two messages. */
-  snapshotDue(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { snapshots, status } = this
-      if (snapshots === undefined || (status !== "running" && status !== "passive")) return Effect.void
-      if (this.isFree) return this.#keepNow(snapshots, snapshots.keep)
-      snapshots.isDue = true
-      return this.#keepNow(snapshots, snapshots.keepLast)
-    })
+  /** Does its `run` go on beside the handlers? */
+  get hasRun(): boolean {
+    return this.#run !== undefined
   }
 
-  #keepNow({ plan }: ProcessSnapshots, keep: Effect.Effect<Keeping>): Effect.Effect<void> {
-    return Effect.map(keep, (keeping) => {
-      if (keeping === "not kept" || keeping === "superseded") this.#owner.keepLater(this, RETRY_MS)
-      else if (this.#run !== undefined) this.#owner.keepLater(this, plan.everyMs || RUN_LOOK_MS)
-    })
+  keepElsewhere(taken: Taken): Effect.Effect<Outcome> {
+    return this.#owner.keep(this, taken)
+  }
+
+  keepLater(inMs: number): void {
+    this.#owner.keepLater(this, inMs)
   }
 
   // ---- move and stop
@@ -536,7 +475,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     return Effect.suspend(() => {
       if (this.status === "closed") return Effect.void
       this.status = "closed"
-      this.#giveUpAnswers()
+      this.snapshots?.giveUpAnswers()
       this.#owner.serves(this, false)
       this.#starting?.interruptUnsafe()
       const interrupted = this.#interruptHandler()

@@ -137,7 +137,7 @@ export abstract class Mailbox {
   }
 
   /** Handles nothing just now. */
-  protected get isFree(): boolean {
+  get isFree(): boolean {
     return this.#current === undefined && (this.#nested === undefined || this.#nested.size === 0)
   }
 

@@ -2,7 +2,7 @@
  * When a process's state is kept elsewhere, for the loss of its node: with each call, before it is answered, or now and
  * then. Where it is kept, and how it comes back, is the backend's.
  */
-import { Clock, Effect, Exit, Latch, Ref, type Scope, Semaphore } from "effect"
+import { Cause, Clock, Effect, Exit, type Fiber, Latch, Ref, type Scope, Semaphore } from "effect"
 import type { MovedCall } from "../protocol/calls.ts"
 import { msgpack } from "../protocol/codec.ts"
 import type { Claim } from "../protocol/claims.ts"
@@ -10,10 +10,13 @@ import type { ClaimId, SectionId } from "../protocol/ids.ts"
 import { afterAll, type SnapshotId } from "../protocol/snapshots.ts"
 import { describe, type SnapshotPlan } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
+import { type BeforeAnswer, callError } from "./Mailbox.ts"
 import { steadyMs } from "./clocks.ts"
 
 /** One that could not be kept is tried again after this long. */
 const RETRY_MS = 100
+/** What `run` does to a state that is kept with each call is looked for this often. */
+const RUN_LOOK_MS = 1000
 
 /** A state as it was taken, for the backend to keep. */
 export interface Taken {
@@ -50,6 +53,8 @@ export class ProcessSnapshots {
   /** Counts the states that were taken: a later one is never replaced by an earlier one. */
   #taken = 0
   #lastTaken = 0
+  /** Answers that wait for the state to be kept. */
+  readonly #keeping = new Set<Fiber.Fiber<unknown, unknown>>()
   /** Calls handled whose answers wait for the state to be kept. */
   readonly #answered = new Set<MovedCall>()
   /** One at a time: a later one must not overtake an earlier one. */
@@ -206,6 +211,67 @@ export class ProcessSnapshots {
     })
     return Effect.ensuring(attempt, Effect.sync(() => void (answered !== undefined && this.#answered.delete(answered))))
   }
+
+  // ---- when
+
+  /** Between a message and its answer: with each call the answer waits until the state is kept. */
+  readonly beforeAnswer: BeforeAnswer = (envelope, exit, goOn) => {
+    // a crash leaves the state that was kept last
+    if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) return false
+    const process = this.#process
+    if (!this.isEachCall) {
+      // now or never: the next message may be waiting
+      if (this.isDue) Effect.runForkWith(process.type.context)(this.#keepNow(this.keep))
+      else process.keepLater(this.plan.everyMs)
+      return false
+    }
+    const unknown = callError(process, "OutcomeUnknown", "its process ended before what it had done was kept")
+    // what it has done is not in the state that its process starts from again
+    if (process.status !== "running" && process.status !== "frozen") {
+      goOn(unknown)
+      return true
+    }
+    const fiber = Effect.runForkWith(process.type.context)(this.keepFor(exit, envelope.record?.(exit)))
+    this.#keeping.add(fiber)
+    fiber.addObserver((done) => {
+      this.#keeping.delete(fiber)
+      goOn(done._tag === "Success" && done.value._tag === "Answer" ? done.value.exit : unknown)
+    })
+    return true
+  }
+
+  /** It goes on from the state that was kept last, or not here: nobody is told of what came after that. */
+  giveUpAnswers(): void {
+    if (this.#keeping.size === 0) return
+    this.expire()
+    for (const fiber of this.#keeping) fiber.interruptUnsafe()
+  }
+
+  /** What has come from elsewhere is kept anew from here; what `run` does to the state nobody sees. */
+  serves(): void {
+    if (this.packed !== undefined) this.#process.keepLater(0)
+    else if (this.#process.type.implementation?.run !== undefined) this.#process.keepLater(this.#lookMs)
+  }
+
+  get #lookMs(): number {
+    return this.isEachCall ? RUN_LOOK_MS : this.plan.everyMs
+  }
+
+  /** Its time has come: between two messages. */
+  readonly due: Effect.Effect<void> = Effect.suspend(() => {
+    const { isFree, status } = this.#process
+    if (status !== "running" && status !== "passive") return Effect.void
+    if (isFree) return this.#keepNow(this.keep)
+    this.isDue = true
+    return this.#keepNow(this.keepLast)
+  })
+
+  #keepNow(keep: Effect.Effect<Keeping>): Effect.Effect<void> {
+    return Effect.map(keep, (keeping) => {
+      if (keeping === "not kept" || keeping === "superseded") this.#process.keepLater(RETRY_MS)
+      else if (this.#process.hasRun) this.#process.keepLater(this.#lookMs)
+    })
+  }
 }
 
 export type Kept =
@@ -291,7 +357,7 @@ export const makeQueue: Effect.Effect<SnapshotQueue, never, Scope.Scope> = Effec
   const keepDue = Effect.suspend(() =>
     Effect.forEach(
       queue.takeDue(),
-      (process) => Effect.forkScoped(turns.withPermits(1)(process.snapshotDue())),
+      (process) => Effect.forkScoped(turns.withPermits(1)(process.snapshots?.due ?? Effect.void)),
       { discard: true }
     )
   )
