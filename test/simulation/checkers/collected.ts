@@ -27,8 +27,9 @@ export const collected: Checker = {
       : tablesOf(world).flatMap(([node, { goneSections }]) =>
         goneSections === 0 ? [] : [`leak: ${node} keeps ${goneSections} sections of nodes that are gone`]
       ),
-  rest: (world) =>
-    isAnyoneAway(world)
+  rest: (world, oracle) =>
+    // nor are tombs dropped that stand beside such a name in the section of a node that is gone
+    isAnyoneAway(world) || !hasQuorum(world, oracle)
       ? []
       : tablesOf(world).flatMap(([node, { buried, erased, tombs }]) =>
         tombs + erased + buried === 0
