@@ -1,6 +1,6 @@
 // Callers on every node all the while: processes move at random, nodes join and leave, then all are restarted one after
-// the other. Each call is answered once or fails with a typed error, is executed at most once and in its caller's order,
-// and what the processes know in the end is what was done.
+// the other. Each call is answered once or fails with a typed error, is executed at most once and in its caller's
+// order, and what the processes know in the end is what was done.
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Effect, Exit, Layer, Ref, Schema } from "effect"
 import { Rpc } from "effect/rpc"
@@ -47,7 +47,7 @@ class History {
   readonly acknowledged = new Set<string>()
   /** Calls that may have been executed. */
   readonly unknown = new Set<string>()
-  /** Calls that should not have failed, or not like that: only a node that leaves may leave its own without an answer. */
+  /** Calls that should not have failed, or not like that: only a node that leaves may let its own down. */
   readonly wrong: Array<string> = []
   moved = 0
   #isOver = false
