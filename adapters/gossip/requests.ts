@@ -87,6 +87,8 @@ const CHUNK_BYTES = 128 * 1024
 const RESEND_MS = 300
 const TICK_MS = RESEND_MS / 2
 
+const CLOSED = "this node has left"
+
 const refusals: Readonly<Record<Refusal, string>> = {
   TooLarge: "it is more than that node takes",
   TooMuch: "too much is on its way to that node",
@@ -132,6 +134,7 @@ export const make = Effect.fnUntraced(function* (
     Effect.sync(() => {
       endReceive()
       endEvents()
+      exchange.close()
     })
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(TICK_MS), Effect.sync(() => exchange.tick()))))
@@ -150,6 +153,7 @@ class Exchange implements Requests {
   readonly #outgoing: OutgoingParcels
   readonly #incoming: IncomingParcels
   #lastId = 0
+  #isClosed = false
 
   constructor(
     transport: Transport,
@@ -190,6 +194,7 @@ class Exchange implements Requests {
 
   readonly ask: Requests["ask"] = (node, method, body, timeoutMs) =>
     Effect.callback<unknown, NoAnswer>((resume) => {
+      if (this.#isClosed) return resume(Effect.fail(new NoAnswer(node, CLOSED)))
       const id = ++this.#lastId
       const bytes = encode([QUESTION, id, method, body, Math.ceil(timeoutMs)])
       if (bytes === undefined) return resume(Effect.fail(new NoAnswer(node, "it does not encode", "Encoding")))
@@ -237,6 +242,12 @@ class Exchange implements Requests {
     for (const [id, question] of [...this.#waiting]) {
       if (question.node === node) this.#end(id, Effect.fail(new NoAnswer(node, detail)))
     }
+  }
+
+  /** This node's run has ended: nothing tells the time here any more, and whoever waits would wait for ever. */
+  close(): void {
+    this.#isClosed = true
+    for (const [id, { node }] of [...this.#waiting]) this.#end(id, Effect.fail(new NoAnswer(node, CLOSED)))
   }
 
   down(peer: Peer): void {

@@ -5,7 +5,13 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import { findRuntimes, type Runtime, type RuntimeName, runtimeNames } from "../../scripts/runtimes.ts"
+import {
+  currentRuntimeName,
+  findRuntimes,
+  type Runtime,
+  type RuntimeName,
+  runtimeNames
+} from "../../scripts/runtimes.ts"
 import type { CommandError, CommandName, Commands, MemberSeen, Said } from "./protocol.ts"
 import { NeverCame, waitUntil } from "./wait.ts"
 
@@ -96,6 +102,9 @@ export const three: readonly [Runtime, Runtime, Runtime] = (() => {
   const [a, b, c] = wanted.map((name, index) => found[name] ?? present[index % present.length]!)
   return [a!, b!, c!]
 })()
+
+/** The runtime that runs the test. */
+export const same: Runtime = found[currentRuntimeName] ?? three[2]
 
 // ---- no process survives
 

@@ -6,10 +6,11 @@ import { Cause, Effect, Exit, Layer, Logger, Option, Stream } from "effect"
 import process from "node:process"
 import { createInterface } from "node:readline"
 import { parseArgs } from "node:util"
-import { Discovery, Membership, Transport } from "@sworm/sworm"
+import { Discovery, Handoff, Membership, Transport } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import * as WebSocketTransport from "@sworm/sworm/websocket"
 import { Counter, CounterLayer, Counters } from "./counter.ts"
+import { Journals, JournalsLayer, typeOf } from "./journal.ts"
 import type { CommandError, CommandName, Commands, MemberChanged, Outcome, RaceResult, Ref, Said } from "./protocol.ts"
 
 const { values: flags } = parseArgs({
@@ -61,6 +62,7 @@ const Backend = Gossip.layer({
 
 const App = Counters.layer.pipe(
   Layer.provide(CounterLayer),
+  Layer.merge(JournalsLayer),
   Layer.provideMerge(Backend),
   Layer.provideMerge(ToTest)
 )
@@ -156,6 +158,8 @@ type Handlers = {
 const main = Effect.gen(function* () {
   const membership = yield* Membership.Membership
   const counters = yield* Counters
+  const journals = yield* Journals
+  const handoff = yield* Handoff.Handoff
   const transport = yield* Transport.Transport
   const all = { concurrency: "unbounded" } as const
   const changes: Array<MemberChanged> = []
@@ -170,6 +174,13 @@ const main = Effect.gen(function* () {
 
   const isElsewhere = (name: string, node: string): Effect.Effect<boolean> =>
     Effect.map(counters.whereis(name), (found) => Option.isSome(found) && found.value.node !== node)
+
+  const ownOf = ({ which }: Pick<typeof counters | typeof journals, "which">) =>
+    Effect.flatMap(
+      membership.self,
+      ({ id }) =>
+        Effect.map(which(id), (own) => own.map(({ ref: { epoch, name }, status }) => ({ name, epoch, status })))
+    )
 
   const race = (name: string, racers: number): Effect.Effect<RaceResult> =>
     Effect.map(
@@ -222,13 +233,18 @@ const main = Effect.gen(function* () {
     tryRegister: ({ names, start }) =>
       attemptEach(names, (name) => Effect.map(counters.register(name, Counter, { start }), refOf)),
     hosts: () => Effect.map(counters.explain("nobody"), ({ candidates }) => candidates.map(({ node }) => node)),
-    own: () =>
-      Effect.flatMap(
-        membership.self,
-        ({ id }) =>
-          Effect.map(counters.which(id), (own) =>
-            own.map(({ ref: { epoch, name }, status }) => ({ name, epoch, status })))
-      ),
+    own: () => ownOf(counters),
+    open: ({ names }) =>
+      Effect.as(Effect.forEach(names, (name) => journals.register(name, typeOf(name), {}), { concurrency: 64 }), null),
+    write: ({ line, names }) => attemptEach(names, (name) => journals.call(typeOf(name), name, "Write", { line })),
+    read: ({ names }) =>
+      Effect.forEach(names, (name) =>
+        journals.call(typeOf(name), name, "Read", undefined).pipe(
+          Effect.catch((error) => Effect.succeed(error.message))
+        ), { concurrency: 64 }),
+    journals: () => ownOf(journals),
+    listed: () => Effect.map(journals.registered, (refs) => refs.map(refOf)),
+    move: ({ name, to }) => Effect.map(handoff.move(Journals.key, name, to), refOf),
     chat: ({ lines, names }) =>
       Effect.forEach(names, (name) => counters.client(Counter, name).Chat({ lines }), { concurrency: 64 }),
     answered: ({ names, notOn }) =>

@@ -69,6 +69,24 @@ export interface Commands {
     readonly takes: { readonly names: ReadonlyArray<string>; readonly by: number }
     readonly answers: ReadonlyArray<Outcome<number>>
   }
+  /** Registers journals. */
+  readonly open: { readonly takes: { readonly names: ReadonlyArray<string> }; readonly answers: null }
+  /** Has each journal write a line, whatever becomes of the others. */
+  readonly write: {
+    readonly takes: { readonly names: ReadonlyArray<string>; readonly line: string }
+    readonly answers: ReadonlyArray<Outcome<number>>
+  }
+  /** What each journal holds. One that does not answer is its error's text. */
+  readonly read: {
+    readonly takes: { readonly names: ReadonlyArray<string> }
+    readonly answers: ReadonlyArray<ReadonlyArray<string> | string>
+  }
+  /** The journals that the node runs itself. */
+  readonly journals: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<Own> }
+  /** All journals, as the node knows. */
+  readonly listed: { readonly takes: Record<never, never>; readonly answers: ReadonlyArray<Ref> }
+  /** Moves a journal to another node. */
+  readonly move: { readonly takes: { readonly name: string; readonly to: string }; readonly answers: Ref }
   /** Registers each name, whatever becomes of the others. */
   readonly tryRegister: {
     readonly takes: { readonly names: ReadonlyArray<string>; readonly start: number }

@@ -60,3 +60,20 @@ it("[H21] that it isn't there any more is said of a call sent twice: the first m
   assert.strictEqual((error as { readonly reason?: string }).reason, "OutcomeUnknown")
   assert.strictEqual(await town.get("b", (things) => things.client(Thing, "one").Get()), 0)
 }, TIMEOUT_MS)
+
+it("asked for on a node that then leaves, a move ends for whoever waits there", async () => {
+  const stage = new Stage()
+  const init = ({ handoff }: { readonly handoff: number | undefined }) =>
+    handoff === undefined ? Effect.void : stage.pass("init")
+  const town = new Town<Things>(thingsOf(stage, { redistribution: "passive", init }))
+  await town.form("a", "b", "c")
+  await town.get("a", (things) => things.register("one@a", Thing, { start: 0 }))
+  await town.until("c knows it", () => town.whereis("c", "one@a") === "a")
+  const moving = town.moving("one@a", "b", "c")
+  await town.until("it is on its way", () => stage.count("at init") === 1)
+  await town.leave("c")
+  const error = Option.getOrThrow(Exit.findErrorOption(await town.ended(moving)))
+  assert.strictEqual((error as { readonly _tag: string })._tag, "Unavailable")
+  Effect.runSync(stage.open("init"))
+  await town.until("it goes on without them", () => town.running().join() === "one@a on b")
+}, TIMEOUT_MS)
