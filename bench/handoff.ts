@@ -63,6 +63,8 @@ interface Commands {
   readonly call: null
   readonly called: { readonly p99Ms: number; readonly calls: number; readonly failed: number }
   readonly moves: { readonly count: number; readonly lastAtMs: number }
+  /** What it has taken of the processor so far, in ms. */
+  readonly cpu: number
 }
 
 type Performances = { readonly [Name in keyof Commands]: Effect.Effect<Commands[Name], unknown> }
@@ -71,6 +73,11 @@ type Performances = { readonly [Name in keyof Commands]: Effect.Effect<Commands[
 interface Left {
   readonly ms: number
   readonly cpuMs: number
+}
+
+const cpuMsSince = (before: ReturnType<typeof process.cpuUsage>): number => {
+  const { system, user } = process.cpuUsage()
+  return Math.round((system - before.system + user - before.user) / 1000)
 }
 
 const CALLERS = 16
@@ -135,7 +142,8 @@ const node = Effect.fnUntraced(function* (id: string) {
       if (callers !== undefined) yield* Fiber.interrupt(callers)
       return { p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0, calls: sorted.length, failed }
     }),
-    moves: Effect.sync(() => ({ ...moves }))
+    moves: Effect.sync(() => ({ ...moves })),
+    cpu: Effect.sync(() => cpuMsSince({ user: 0, system: 0 }))
   }
   yield* membership.awaitSynced
   say({ id, address: (yield* membership.self).address })
@@ -162,8 +170,7 @@ const serve = async (id: string, seeds: ReadonlyArray<string>): Promise<void> =>
     Effect.runFork(Effect.andThen(
       Scope.close(scope, Exit.void),
       Effect.sync(() => {
-        const { system, user } = process.cpuUsage(before)
-        const left: Left = { ms: Date.now() - sinceMs, cpuMs: Math.round((system + user) / 1000) }
+        const left: Left = { ms: Date.now() - sinceMs, cpuMs: cpuMsSince(before) }
         say({ answer: left })
         process.exit(0)
       })
@@ -269,6 +276,8 @@ interface Taken {
   readonly lost: number
   readonly withoutState: number
   readonly cpuMs?: number
+  /** Of all the other nodes together. */
+  readonly othersCpuMs?: number
 }
 
 const checked = async (ms: number, child: Child): Promise<Taken> => {
@@ -284,12 +293,14 @@ const leaving = async (isCalled: boolean): Promise<readonly [Taken, Commands["ca
     await a.ask("register")
     const { child: b } = await round.start("b")
     const { child: c } = await round.start("c")
-    void b
     await round.together()
     if (isCalled) await c.ask("call")
+    const others = async (): Promise<number> => await b.ask("cpu") + await c.ask("cpu")
+    const before = await others()
     const { cpuMs, ms } = await a.leave()
+    const othersCpuMs = await others() - before
     const called = await c.ask("called")
-    return [{ ...await checked(ms, c), cpuMs }, called]
+    return [{ ...await checked(ms, c), cpuMs, othersCpuMs }, called]
   } finally {
     round.end()
   }
@@ -351,7 +362,8 @@ export const handoffFigures = async (wanted: (id: string) => boolean): Promise<v
   if (wanted("handoff.leave10k")) {
     const rounds = await repeated(() => leaving(false))
     const cpuMs = median(rounds.map(([taken]) => taken.cpuMs ?? 0))
-    printTaken("handoff.leave10k", rounds.map(([taken]) => taken), { names: NAMES, nodes: 3, cpuMs })
+    const othersCpuMs = median(rounds.map(([taken]) => taken.othersCpuMs ?? 0))
+    printTaken("handoff.leave10k", rounds.map(([taken]) => taken), { names: NAMES, nodes: 3, cpuMs, othersCpuMs })
   }
   if (wanted("handoff.join10k")) {
     const rounds = await repeated(joining)

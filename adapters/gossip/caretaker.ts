@@ -3,7 +3,7 @@
  * R7 through the settler. The claim is written where the process is started, nowhere else.
  */
 import { Effect } from "effect"
-import { type Claim, decide, type Decision, type Standing } from "../../src/protocol/claims.ts"
+import { type Claim, decide, type Decision, type NameEntry, type NameView, type Standing } from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { asTexts, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
@@ -90,13 +90,15 @@ export class Caretaker {
 
   #decide(slot: Slot, isHome = (): boolean => this.#isHome(slot)): Decision | undefined {
     const { members, node } = this.#core.parts
-    return decide(slot.view, slot.entryOf(node.section), { ...this.#standing(slot, members.isGone), isHome })
+    const mine = slot.entryOf(node.section)
+    if (isOthersOnly(slot.view, mine, members.isGone)) return undefined
+    return decide(slot.view, mine, this.#standing(slot, members.isGone, isHome))
   }
 
-  #standing(slot: Slot, isGone: Standing["isGone"]): Omit<Standing, "isHome"> {
+  #standing(slot: Slot, isGone: Standing["isGone"], isHome: Standing["isHome"]): Standing {
     const { node, processes } = this.#core.parts
     const process = processes.get(slot.sworm, slot.name)
-    const adopted = this.#core.adopted.has(keyOf(slot.sworm, slot.name))
+    const adopted = this.#core.adopted.size > 0 && this.#core.adopted.has(keyOf(slot.sworm, slot.name))
     const source = process?.status === "prepared" ? process.preparedFrom : undefined
     const hosted = processes.hosted(slot.sworm)
     // the source of a move may have resumed: what it offered serves in its place when it has stopped for certain (H20)
@@ -104,6 +106,7 @@ export class Caretaker {
     return {
       self: node.section,
       isGone: mayRun ? (section) => section !== source && isGone(section) : isGone,
+      isHome,
       running: process === undefined ? adopted ? "live" : "no" : running(process),
       preparedFrom: process?.preparedFrom
     }
@@ -326,6 +329,15 @@ const startedAnew = (core: Core, sworm: string, claim: Claim): Claim => {
     isDown: false,
     link: link === undefined ? undefined : { ...link, stamp: core.stampAfter(sworm, link) }
   })
+}
+
+/**
+ * Is the name in the hands of a living node, with nothing of this one in it? So it is with nearly every change that is
+ * heard of, on nearly every node: `decide` would say no more, and ask for much.
+ */
+const isOthersOnly = (view: NameView, mine: NameEntry | undefined, isGone: Standing["isGone"]): boolean => {
+  const top = view.claims[0]
+  return mine === undefined && top !== undefined && top.claim.mode !== "released" && !isGone(top.section)
 }
 
 const live = (claim: Claim): Claim["mode"] => claim.mode === "adopted" ? "adopted" : "live"

@@ -12,8 +12,11 @@ const SETTLE_MS = 50
 /** A round that could not move everything is repeated after this long, twice as long each time; a change begins anew. */
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
-/** Moves under way at a time from a node that gives everything away: many, so that none waits for a round trip. */
-const LEAVING_MOVES = 1024
+/**
+ * Moves under way at a time from a node that gives everything away. Enough that the processors have work all the time:
+ * more makes nothing faster, and each process that moves is frozen while all of these take their turns.
+ */
+const LEAVING_MOVES = 128
 /** Of large states at a time: each is in memory once more while it moves. */
 const LARGE_MOVES = 4
 /** What fails so fails again: a node that leaves doesn't wait for it. */

@@ -102,6 +102,13 @@ export interface NameView {
 
 const NONE: ReadonlyArray<never> = []
 
+/** Nearly always there is one, or two while a process moves: `sort` makes copies of its own for that. */
+const inOrder = (claims: Array<Held>): Array<Held> => {
+  if (claims.length > 2) return claims.sort(compareClaims)
+  const [first, second] = claims
+  return first !== undefined && second !== undefined && compareClaims(first, second) > 0 ? [second, first] : claims
+}
+
 export const viewOf = (entries: Iterable<readonly [SectionId, NameEntry]>): NameView => {
   let tombed: ReadonlyArray<RegistrationId> = NONE
   let endedEpoch = 0
@@ -121,15 +128,14 @@ export const viewOf = (entries: Iterable<readonly [SectionId, NameEntry]>): Name
   }
   highestEpoch = Math.max(highestEpoch, endedEpoch)
   if (tombed.length === 0) {
-    if (claims.length > 1) claims.sort(compareClaims)
-    return { claims, tombed, endedEpoch, endReason, highestEpoch }
+    return { claims: inOrder(claims), tombed, endedEpoch, endReason, highestEpoch }
   }
   const uncovered: Array<Held> = []
   for (const held of claims) {
     if (includesAll(tombed, held.claim.registrations)) endedEpoch = Math.max(endedEpoch, held.claim.epoch)
     else uncovered.push(held)
   }
-  return { claims: uncovered.sort(compareClaims), tombed, endedEpoch, endReason, highestEpoch }
+  return { claims: inOrder(uncovered), tombed, endedEpoch, endReason, highestEpoch }
 }
 
 /** What this node knows besides the entries, when it decides about a name. */

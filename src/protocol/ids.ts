@@ -5,9 +5,29 @@ export type SectionId = string
 
 export const sectionId = (node: string, boot: number): SectionId => `${boot}/${node}`
 
-export const nodeOf = (section: SectionId): string => section.slice(section.indexOf("/") + 1)
+interface Parts {
+  readonly node: string
+  readonly boot: number
+}
 
-export const bootOf = (section: SectionId): number => Number(section.slice(0, section.indexOf("/")))
+/** Sections are few, and taken apart with every change of a name: what was taken apart once is looked up. */
+const parts = new Map<SectionId, Parts>()
+const MAX_PARTS = 1024
+
+const partsOf = (section: SectionId): Parts => {
+  const known = parts.get(section)
+  if (known !== undefined) return known
+  const cut = section.indexOf("/")
+  const made = { node: section.slice(cut + 1), boot: Number(section.slice(0, cut)) }
+  // peers name them: a peer that invents some makes nothing grow
+  if (parts.size >= MAX_PARTS) parts.clear()
+  parts.set(section, made)
+  return made
+}
+
+export const nodeOf = (section: SectionId): string => partsOf(section).node
+
+export const bootOf = (section: SectionId): number => partsOf(section).boot
 
 /** A registration: made once by the caller of `register`; retries, takeovers, moves and settling keep it (H12). */
 export type RegistrationId = string
