@@ -7,6 +7,7 @@ import { moveMutants } from "./moves.ts"
 import type { Mutant } from "./mutant.ts"
 import { registrationMutants } from "./registration.ts"
 import { replicationMutants } from "./replication.ts"
+import { snapshotMutants } from "./snapshots.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
   ...registrationMutants,
@@ -15,5 +16,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   ...replicationMutants,
   ...membershipMutants,
   ...callMutants,
-  ...castMutants
+  ...castMutants,
+  ...snapshotMutants
 ]
