@@ -14,7 +14,7 @@ import type { Directory, Location } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
-import { type Envelope, isOpen } from "./Mailbox.ts"
+import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
 import type { Receiver } from "./Receiver.ts"
 import { InboundStreams } from "./streams.ts"
 
@@ -126,7 +126,7 @@ export class Caller {
       },
       forward: () => {
         forwardedAs = ++this.#lastSeq
-        return this.#forward(forwardedAs, process.name, envelope, Math.max(1, deadlineMs - this.#parts.nowMs()))
+        return this.#forward(forwardedAs, process, envelope, Math.max(1, deadlineMs - this.#parts.nowMs()))
       }
     }
     process.receive(envelope)
@@ -147,29 +147,55 @@ export class Caller {
   }
 
   /** Its process moves away while the message waits: it becomes a call to the node that takes the process over. */
-  #forward(seq: number, name: string, { answer, message, payload }: Envelope, timeoutMs: number): Forwarded {
+  #forward(seq: number, process: LocalProcess, { answer, message, payload }: Envelope, timeoutMs: number): Forwarded {
     const { node, nowMs } = this.#parts
+    const { name, sworm } = process
     if (message.isStream) this.streams.open(seq, name, message)
-    this.#pending.set(seq, {
-      node: "",
-      resume: (reply) => {
-        this.#pending.delete(seq)
-        const lost = callError(name, "OutcomeUnknown", "the node that it moved to was lost")
-        answer(reply._tag === "Answer" ? this.#readAnswer(seq, name, message, reply) : Exit.fail(lost))
-      },
-      resend: () => {},
-      resendAtMs: Infinity,
-      sent: 1
-    })
     const encoded = message.payload.encode(payload)
-    const plain = encoded._tag === "Success" ? encoded.value : undefined
-    return {
+    const forwarded: Forwarded = {
       caller: node.section,
       seq,
       type: message.type,
       tag: message.tag,
-      payload: plain,
+      payload: encoded._tag === "Success" ? encoded.value : undefined,
       deadlineMs: nowMs() + timeoutMs
+    }
+    const end = (exit: Exit.Exit<unknown, unknown>): void => {
+      this.#pending.delete(seq)
+      answer(exit)
+    }
+    const lost = (): void => end(Exit.fail(callError(name, "OutcomeUnknown", "the node that it moved to was lost")))
+    this.#pending.set(seq, {
+      node: "",
+      resume: (reply) => {
+        if (reply._tag === "Answer") end(this.#readAnswer(seq, name, message, reply))
+        else if (reply._tag === "Lost") lost()
+      },
+      resend: this.#follow(sworm, name, forwarded, lost),
+      resendAtMs: nowMs() + RESEND_MS,
+      sent: 1
+    })
+    return forwarded
+  }
+
+  /** Its process may move on before it has the message, and the node that has it may leave: it is sent after it. */
+  #follow(sworm: string, name: string, forwarded: Forwarded, lost: () => void): () => void {
+    const { directory, node, nowMs, processes } = this.#parts
+    const { deadlineMs, payload, seq, tag, type } = forwarded
+    let continuity = directory.find(sworm, name)?.continuity
+    return () => {
+      const at = directory.find(sworm, name)
+      const remaining = Math.ceil(deadlineMs - nowMs())
+      if (at === undefined || remaining <= 0) return
+      continuity ??= at.continuity
+      // it may have been executed in a life that is over, and nobody remembers for that
+      if (at.continuity !== continuity) return lost()
+      if (at.section !== node.section) {
+        this.#send(nodeOf(at.section), [CALL, seq, this.#floor(), sworm, name, type, tag, payload, remaining, NO_CHAIN])
+        return
+      }
+      const process = processes.get(sworm, name)
+      if (process !== undefined && isOpen(process)) this.#here().deliver(process, forwarded)
     }
   }
 
