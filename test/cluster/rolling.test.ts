@@ -9,7 +9,7 @@ import { load, moreCalls, named, populate } from "./load.ts"
 
 const timeout_ms = 120_000
 
-describe("a rolling restart of all nodes", () => {
+describe("[D12] a rolling restart of all nodes", () => {
   it.live(
     "under calls and registrations: every acknowledged call counts, every name runs",
     () =>

@@ -236,7 +236,7 @@ const ledgersOf = (resolveConflict: (mine: number, theirs: number) => number, to
   return { service: Ledgers, layer: Layer.provide(Ledgers.layer, implementation) }
 }
 
-describe("[P59] resolveConflict", () => {
+describe("[P59] [D7] resolveConflict", () => {
   /** What a has in the end, and what b has, which began anew. */
   const LONGER = 110
   const SHORTER = 1
@@ -249,7 +249,7 @@ describe("[P59] resolveConflict", () => {
       throw new Error("boom")
     }, () => LONGER]
   ]
-  it.each(cases)("[P59] %s; the runtime ends the other copy", async (_, resolve, expected) => {
+  it.each(cases)("[P59] [D7] %s; the runtime ends the other copy", async (_, resolve, expected) => {
     const told: Array<string> = []
     const town = new Town(ledgersOf(resolve, told))
     await town.form("a", "b")

@@ -107,7 +107,7 @@ const check = ({ acknowledged, ops, running }: Journey, isComplete: boolean): vo
 /** A little longer than the move takes; delays differ from one to the next. */
 const STEPS_MS = Array.from({ length: 18 }, (_, at) => 2 * at)
 
-describe("a move under load", { timeout: TIMEOUT_MS }, () => {
+describe("[D6] a move under load", { timeout: TIMEOUT_MS }, () => {
   it.each([["Kept", Kept], ["Plain", Plain]] as const)("of a %s, without a fault", async (_, type) => {
     const journeyed = await journey(type, [], 60_000)
     check(journeyed, true)
@@ -121,7 +121,7 @@ describe.each(
     ["its source", ["source"], false],
     ["both", ["source", "target"], false]
   ] as const
-)("a move with the loss of %s", { timeout: 4 * TIMEOUT_MS }, (_, lost, keepsAll) => {
+)("[D6] a move with the loss of %s", { timeout: 4 * TIMEOUT_MS }, (_, lost, keepsAll) => {
   it("at each step: what is kept with each call is complete", async () => {
     for (const afterMs of STEPS_MS) check(await journey(Kept, lost, afterMs), true)
   })

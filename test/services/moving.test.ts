@@ -77,3 +77,25 @@ it("asked for on a node that then leaves, a move ends for whoever waits there", 
   Effect.runSync(stage.open("init"))
   await town.until("it goes on without them", () => town.running().join() === "one@a on b")
 }, TIMEOUT_MS)
+
+it("[R6] a move that takes longer than handoffTimeout fails, and its process goes on where it is", async () => {
+  const stage = new Stage()
+  const init = ({ handoff }: { readonly handoff: number | undefined }) =>
+    handoff === undefined ? Effect.void : stage.pass("init")
+  const app = thingsOf(stage, { redistribution: "passive", init })
+  const town = new Town<Things>(app, { settings: { handoffTimeout: "1 second" } })
+  await town.form("a", "b")
+  await town.get("a", (things) => things.register("one@a", Thing, { start: 0 }))
+  await town.get("a", (things) => things.client(Thing, "one@a").Add({ by: 7 }))
+  const since = town.nowMs
+  const error = Option.getOrThrow(Exit.findErrorOption(await town.ended(town.moving("one@a", "b", "a"))))
+  assert.strictEqual((error as { readonly _tag: string })._tag, "HandoffError")
+  assert.closeTo(town.nowMs - since, 1000, 100)
+  assert.strictEqual(await town.get("b", (things) => things.client(Thing, "one@a").Get()), 7)
+  Effect.runSync(stage.open("init"))
+  await town.untilLasting(
+    "one copy runs, where it was",
+    () => town.running().join() === "one@a on a" && town.isAgreed()
+  )
+  assert.strictEqual(await town.get("b", (things) => things.client(Thing, "one@a").Get()), 7)
+}, TIMEOUT_MS)

@@ -18,7 +18,7 @@ const numbered = (count: number, node: string): ReadonlyArray<string> =>
 const handoff = (town: Town<Things>, asked: string, what: "cordon" | "pause" | "resume", node?: string) =>
   town.get(asked, () => Effect.flatMap(Handoff.Handoff, (service) => service[what](node)))
 
-describe("movesPerSecond", () => {
+describe("[D17] movesPerSecond", () => {
   it("is how many a node begins in a second, and all go in the end", async () => {
     const town = townOf({ movesPerSecond: 10 })
     await town.form("a")

@@ -262,25 +262,28 @@ describe("[H23] a state that is kept with each call", { timeout: TIMEOUT_MS }, (
     assert.isTrue(seen.some((event) => event._tag === "StateLost" && event.detail.includes(replica!)))
   })
 
-  it.each([1, 2, 3, 4])("is merged after a split, nothing acknowledged on either side lost (seed %i)", async (seed) => {
-    const town = await form(seed)
-    await town.get("a", (books) => books.register("one", Ledger, { first: "0" }))
-    const [left, right] = [["a", "b"], ["c", "d", "e"]] as const
-    await town.part(left, right)
-    for (const id of ["a", "c"]) await town.until("both sides have it", () => town.whereis(id, "one") !== undefined)
-    await town.get("a", add(Ledger, "one", "left"))
-    await town.get("c", add(Ledger, "one", "right"))
-    await town.heal()
-    // while its state is on its way, the other copy is not counted
-    await town.untilLasting("one stays", () => town.running().length === 1 && town.isAgreed())
-    const winner = town.whereis("a", "one")!
-    assert.includeMembers([...await town.get(winner, get(Ledger, "one"))], ["left", "right"])
-    town.world.crash(winner)
-    const survivor = other(town, winner)
-    await town.until("it runs again", () => ![winner, undefined].includes(town.whereis(survivor, "one")))
-    const ops = await town.get(survivor, get(Ledger, "one"))
-    assert.includeMembers([...ops], ["left", "right"])
-  })
+  it.each([1, 2, 3, 4])(
+    "[D7] is merged after a split, nothing acknowledged on either side lost (seed %i)",
+    async (seed) => {
+      const town = await form(seed)
+      await town.get("a", (books) => books.register("one", Ledger, { first: "0" }))
+      const [left, right] = [["a", "b"], ["c", "d", "e"]] as const
+      await town.part(left, right)
+      for (const id of ["a", "c"]) await town.until("both sides have it", () => town.whereis(id, "one") !== undefined)
+      await town.get("a", add(Ledger, "one", "left"))
+      await town.get("c", add(Ledger, "one", "right"))
+      await town.heal()
+      // while its state is on its way, the other copy is not counted
+      await town.untilLasting("one stays", () => town.running().length === 1 && town.isAgreed())
+      const winner = town.whereis("a", "one")!
+      assert.includeMembers([...await town.get(winner, get(Ledger, "one"))], ["left", "right"])
+      town.world.crash(winner)
+      const survivor = other(town, winner)
+      await town.until("it runs again", () => ![winner, undefined].includes(town.whereis(survivor, "one")))
+      const ops = await town.get(survivor, get(Ledger, "one"))
+      assert.includeMembers([...ops], ["left", "right"])
+    }
+  )
 })
 
 describe("[H23] a state that is kept now and then", { timeout: TIMEOUT_MS }, () => {
