@@ -113,8 +113,8 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   #backoff: ((input: unknown) => Effect.Effect<unknown, unknown>) | undefined
   /** What starts it again, while it does. */
   #starting: Fiber.Fiber<void> | undefined
-  /** Answers that wait for its state to be kept. */
-  readonly #keeping = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Answers that wait for its state to be kept; made with the first: most processes never have one. */
+  #keeping: Set<Fiber.Fiber<unknown, unknown>> | undefined
   /** The last closing of its resources, as long as it takes. */
   #closing: Deferred.Deferred<void> | undefined
 
@@ -450,9 +450,10 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
       }
       const kept = snapshots.keepFor(exit, envelope.record?.(exit))
       const fiber = Effect.runForkWith(this.type.context)(kept)
-      this.#keeping.add(fiber)
+      const keeping = this.#keeping ??= new Set()
+      keeping.add(fiber)
       fiber.addObserver((done) => {
-        this.#keeping.delete(fiber)
+        keeping.delete(fiber)
         goOn(done._tag === "Success" && done.value._tag === "Answer" ? done.value.exit : unknown)
       })
       return true
@@ -461,7 +462,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
 
   /** It goes on from the state that was kept last, or not here: nobody is told of what came after that. */
   #giveUpAnswers(): void {
-    if (this.#keeping.size === 0) return
+    if (this.#keeping === undefined || this.#keeping.size === 0) return
     this.snapshots?.expire()
     for (const fiber of this.#keeping) fiber.interruptUnsafe()
   }
