@@ -100,8 +100,7 @@ export const make: (
   const tend = Effect.sync(() => {
     caller.resend()
     receiver.streams.resend()
-    receiver.calls.expire(nowMs())
-    receiver.casts.expire(nowMs())
+    receiver.expire(nowMs())
     caster.expire(nowMs())
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("250 millis"), tend)))

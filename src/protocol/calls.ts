@@ -12,7 +12,13 @@ export type CallRecord =
   /** The caller has its answer, or gave up: a copy of the call that is still under way somewhere. */
   | { readonly _tag: "Settled" }
 
-type Known = Exclude<CallRecord, { readonly _tag: "Settled" }>
+/** Changed where it is: an answer makes nothing but itself. */
+interface Known {
+  _tag: "Running" | "Answered"
+  readonly process: string
+  readonly deadlineMs: number
+  reply: unknown
+}
 
 interface CallerRecord {
   readonly calls: Map<number, Known>
@@ -40,8 +46,13 @@ export interface MovedCall {
 
 export class CallTable {
   readonly #callers = new Map<SectionId, CallerRecord>()
-  /** The calls of each process, by caller: what it takes along is found without a look at all others. */
-  readonly #processes = new Map<string, Map<SectionId, Set<number>>>()
+  /**
+   * The calls of each process, by caller: what it takes along is found without a look at all others. There only while
+   * processes move: with every call it would cost more than all the rest here.
+   */
+  #processes: Map<string, Map<SectionId, Set<number>>> | undefined
+  /** Something was asked of the index since it was last considered whether to keep it. */
+  #isIndexUsed = false
 
   #caller(id: SectionId): CallerRecord {
     let caller = this.#callers.get(id)
@@ -51,22 +62,41 @@ export class CallTable {
 
   /** What is asked of no process in particular never moves. */
   #index(process: string, caller: SectionId, seq: number): void {
-    if (process === "") return
-    let callers = this.#processes.get(process)
-    if (callers === undefined) this.#processes.set(process, callers = new Map())
+    const processes = this.#processes
+    if (processes === undefined || process === "") return
+    let callers = processes.get(process)
+    if (callers === undefined) processes.set(process, callers = new Map())
     const seqs = callers.get(caller)
     if (seqs === undefined) callers.set(caller, new Set([seq]))
     else seqs.add(seq)
   }
 
+  #indexed(): Map<string, Map<SectionId, Set<number>>> {
+    this.#isIndexUsed = true
+    if (this.#processes !== undefined) return this.#processes
+    const processes = this.#processes = new Map()
+    for (const [caller, { calls }] of this.#callers) {
+      for (const [seq, { process }] of calls) this.#index(process, caller, seq)
+    }
+    return processes
+  }
+
   #drop(record: CallerRecord, caller: SectionId, seq: number): void {
-    const process = record.calls.get(seq)?.process
+    if (this.#processes !== undefined) this.#unindex(this.#processes, record.calls.get(seq)?.process, caller, seq)
     record.calls.delete(seq)
-    const callers = process === undefined ? undefined : this.#processes.get(process)
+  }
+
+  #unindex(
+    processes: Map<string, Map<SectionId, Set<number>>>,
+    process: string | undefined,
+    caller: SectionId,
+    seq: number
+  ): void {
+    const callers = process === undefined ? undefined : processes.get(process)
     const seqs = callers?.get(caller)
-    if (seqs?.delete(seq) !== true || seqs.size > 0) return
-    callers!.delete(caller)
-    if (callers!.size === 0) this.#processes.delete(process!)
+    if (process === undefined || callers === undefined || seqs?.delete(seq) !== true || seqs.size > 0) return
+    callers.delete(caller)
+    if (callers.size === 0) processes.delete(process)
   }
 
   /** What is known of a call, without one. */
@@ -82,17 +112,16 @@ export class CallTable {
     if (known !== undefined) return known
     if (seq < floor) return { _tag: "Settled" }
     record.emptySinceMs = undefined
-    calls.set(seq, { _tag: "Running", process, deadlineMs })
+    calls.set(seq, { _tag: "Running", process, deadlineMs, reply: undefined })
     this.#index(process, caller, seq)
     return undefined
   }
 
   answer(caller: SectionId, seq: number, reply: unknown): void {
-    const calls = this.#callers.get(caller)?.calls
-    const call = calls?.get(seq)
-    if (call !== undefined) {
-      calls!.set(seq, { _tag: "Answered", process: call.process, deadlineMs: call.deadlineMs, reply })
-    }
+    const call = this.#callers.get(caller)?.calls.get(seq)
+    if (call === undefined) return
+    call._tag = "Answered"
+    call.reply = reply
   }
 
   /** The call was not executed here and never will be: as if it had not come. */
@@ -125,6 +154,8 @@ export class CallTable {
 
   /** Drops answers that no copy of their call can ask for any more, and callers not heard of for a while. */
   expire(nowMs: number): void {
+    if (!this.#isIndexUsed) this.#processes = undefined
+    this.#isIndexUsed = false
     for (const [id, caller] of this.#callers) {
       for (const [seq, call] of caller.calls) if (call.deadlineMs + LATE_MS < nowMs) this.#drop(caller, id, seq)
       if (caller.calls.size > 0) caller.emptySinceMs = undefined
@@ -135,7 +166,7 @@ export class CallTable {
   /** The answers that a process takes along when it moves. */
   extract(process: string): Array<MovedCall> {
     const moved: Array<MovedCall> = []
-    for (const [caller, seqs] of this.#processes.get(process) ?? []) {
+    for (const [caller, seqs] of this.#indexed().get(process) ?? []) {
       for (const seq of [...seqs].sort((a, b) => a - b)) {
         const call = this.#callers.get(caller)?.calls.get(seq)
         if (call?._tag === "Answered") moved.push({ caller, seq, deadlineMs: call.deadlineMs, reply: call.reply })

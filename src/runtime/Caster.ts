@@ -12,6 +12,9 @@ import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
 import { isOpen, NO_CHAIN } from "./Mailbox.ts"
 
+const SENT = Effect.succeed(true)
+const UNSENT = Effect.succeed(false)
+
 export interface CasterParts {
   readonly node: { readonly id: string; readonly section: SectionId }
   readonly processes: LocalProcesses
@@ -30,29 +33,63 @@ export class Caster {
     this.#parts = parts
   }
 
-  readonly cast = Effect.fnUntraced({ self: this }, function* (
-    this: Caster,
+  /** Where it can be sent on at once, as nearly always, that takes no steps between. */
+  cast(
     sworm: string,
     name: string,
     message: Message,
     payload: unknown,
     timeoutMs: number
-  ): Effect.fn.Return<boolean, CallError> {
-    const { caller, directory, node, nowMs, processes } = this.#parts
-    const encoded = caller.encode(name, message, payload)
-    if (encoded._tag === "Failure") return yield* encoded
-    let now = nowMs()
-    const deadline = now + timeoutMs
-    for (; now < deadline; now = nowMs()) {
+  ): Effect.Effect<boolean, CallError> {
+    return Effect.suspend((): Effect.Effect<boolean, CallError> => {
+      const encoded = this.#parts.caller.encode(name, message, payload)
+      if (encoded._tag === "Failure") return encoded
+      const now = this.#parts.nowMs()
+      const known = this.#parts.directory.find(sworm, name)
+      const isSent = timeoutMs <= 0 ? undefined : this.#send(sworm, name, known, message, payload, encoded.value, now)
+      if (isSent !== undefined) return isSent ? SENT : UNSENT
+      return this.#await(sworm, name, message, payload, encoded.value, now + timeoutMs)
+    })
+  }
+
+  /** To where the name is known to be; `undefined`: that is not known just now. */
+  #send(
+    sworm: string,
+    name: string,
+    at: Location | undefined,
+    message: Message,
+    payload: unknown,
+    encoded: unknown,
+    now: number
+  ): boolean | undefined {
+    const process = this.#parts.processes.get(sworm, at?.name ?? name)
+    if (process !== undefined && isOpen(process)) {
+      this.#here(process, message, payload, encoded, now)
+      return true
+    }
+    if (at === undefined) return undefined
+    if (at.isAdopted) return false
+    return at.section === this.#parts.node.section ? undefined : this.#there(sworm, at, message, encoded, now)
+  }
+
+  readonly #await = Effect.fnUntraced({ self: this }, function* (
+    this: Caster,
+    sworm: string,
+    name: string,
+    message: Message,
+    payload: unknown,
+    encoded: unknown,
+    deadline: number
+  ): Effect.fn.Return<boolean> {
+    const { caller, directory, nowMs } = this.#parts
+    for (let now = nowMs(); now < deadline; now = nowMs()) {
       const known = directory.find(sworm, name)
-      const process = processes.get(sworm, known?.name ?? name)
-      if (process !== undefined && isOpen(process)) {
-        this.#here(process, message, payload, encoded.value, now)
-        return true
-      }
+      const isSent = this.#send(sworm, name, known, message, payload, encoded, now)
+      if (isSent !== undefined) return isSent
       const at = known ?? (yield* directory.locate(sworm, name))
-      if (at === undefined || (at !== "moving" && at.isAdopted)) return false
-      if (at !== "moving" && at.section !== node.section) return this.#there(sworm, at, message, encoded.value, now)
+      if (at === undefined) return false
+      const isFound = at === "moving" ? undefined : this.#send(sworm, name, at, message, payload, encoded, nowMs())
+      if (isFound !== undefined) return isFound
       yield* caller.news(sworm, name)
     }
     return false

@@ -315,8 +315,13 @@ export abstract class Mailbox {
 
   #handled(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {
     this.#fiber = undefined
-    if (this.beforeAnswer?.(envelope, exit, (late) => this.#finish(envelope, late)) === true) return
+    if (this.beforeAnswer !== undefined && this.#waits(this.beforeAnswer, envelope, exit)) return
     this.#finish(envelope, exit)
+  }
+
+  /** By itself: what it makes for later would else be made with every message of every process. */
+  #waits(beforeAnswer: BeforeAnswer, envelope: Envelope, exit: Exit.Exit<unknown, unknown>): boolean {
+    return beforeAnswer(envelope, exit, (late) => this.#finish(envelope, late))
   }
 
   #finish(envelope: Envelope, exit: Exit.Exit<unknown, unknown>): void {

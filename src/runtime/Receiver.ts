@@ -44,14 +44,19 @@ export interface ReceiverParts {
   readonly caller: Pick<Caller, "onReply" | "streams" | "endStream">
 }
 
+interface Running {
+  readonly process: LocalProcess
+  readonly envelope: Envelope
+}
+
 export class Receiver {
   /** What was answered to whom: a repeated call is answered again, not executed again. */
   readonly calls = new CallTable()
   readonly streams: OutboundStreams
   readonly casts: CastReceiver
   readonly #parts: ReceiverParts
-  /** Interrupts a call that is under way here, by caller and number. */
-  readonly #running = new Map<string, () => void>()
+  /** Calls that are under way here, by caller and number. */
+  readonly #running = new Map<SectionId, Map<number, Running>>()
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts
@@ -86,7 +91,8 @@ export class Receiver {
   }
 
   cancel(caller: SectionId, seq: number): void {
-    this.#running.get(`${caller}:${seq}`)?.()
+    const running = this.#running.get(caller)?.get(seq)
+    if (running !== undefined) running.process.cancel(running.envelope)
     this.streams.cancel(caller, seq)
   }
 
@@ -165,20 +171,20 @@ export class Receiver {
     }
     const decoded = message.payload.decode(payload)
     if (decoded._tag === "Failure") return this.#refuse(caller, seq, "Encoding", describe(decoded))
-    const key = `${caller}:${seq}`
     const envelope: Envelope = {
       message,
       payload: decoded.value,
       from: undefined,
       chain,
       answer: (exit) => {
-        this.#running.delete(key)
         if (seq !== undefined) this.#answered(process, message, caller, seq, exit)
         else this.casts.answered(process, exit, () => forwarded)
       },
       forward: () => {
-        this.#running.delete(key)
-        if (seq !== undefined) this.calls.forget(caller, seq)
+        if (seq !== undefined) {
+          this.#ran(caller, seq)
+          this.calls.forget(caller, seq)
+        }
         return forwarded
       },
       record: seq === undefined || process.snapshots === undefined ? undefined : (exit) => {
@@ -189,8 +195,25 @@ export class Receiver {
       cast: isNumbered(forwarded) ? forwarded : undefined,
       isMoved
     }
-    if (seq !== undefined) this.#running.set(key, () => process.cancel(envelope))
+    if (seq !== undefined) this.#runs(caller, seq, { process, envelope })
     process.receive(envelope)
+  }
+
+  #runs(caller: SectionId, seq: number, call: Running): void {
+    const calls = this.#running.get(caller)
+    if (calls === undefined) this.#running.set(caller, new Map([[seq, call]]))
+    else calls.set(seq, call)
+  }
+
+  #ran(caller: SectionId, seq: number): void {
+    this.#running.get(caller)?.delete(seq)
+  }
+
+  /** Forgets callers that have nothing under way here; called now and then. */
+  expire(nowMs: number): void {
+    this.calls.expire(nowMs)
+    this.casts.expire(nowMs)
+    for (const [caller, calls] of this.#running) if (calls.size === 0) this.#running.delete(caller)
   }
 
   #refuse(caller: SectionId, seq: number | undefined, reason: CallFailure, detail: string): void {
@@ -206,6 +229,7 @@ export class Receiver {
     seq: number,
     exit: Exit.Exit<unknown, unknown>
   ): void {
+    this.#ran(caller, seq)
     if (message.isStream && exit._tag === "Success") {
       this.calls.answer(caller, seq, [STREAM, null])
       this.#reply(caller, seq, STREAM, null)

@@ -10,7 +10,8 @@ describe("CallTable", () => {
   it("[H21] tells a new call from a repeated one, running or answered", () => {
     const table = new CallTable()
     assert.isUndefined(table.receive(caller, 1, "p", 100))
-    assert.deepStrictEqual(table.receive(caller, 1, "p", 100), { _tag: "Running", process: "p", deadlineMs: 100 })
+    const running = { _tag: "Running", process: "p", deadlineMs: 100, reply: undefined } as const
+    assert.deepStrictEqual(table.receive(caller, 1, "p", 100), running)
     table.answer(caller, 1, "done")
     const answered = { _tag: "Answered", process: "p", deadlineMs: 100, reply: "done" } as const
     assert.deepStrictEqual(table.receive(caller, 1, "p", 100), answered)
@@ -257,6 +258,29 @@ describe("CallTable", () => {
       for (const [key, times] of executed) assert.strictEqual(times, 1, key)
     }
   )
+
+  it("finds the answers of a process whether or not others have moved lately", () => {
+    const table = new CallTable()
+    const call = (seq: number, process: string): void => {
+      table.receive("1/a", seq, process, 60_000)
+      table.answer("1/a", seq, seq)
+    }
+    const answersOf = (process: string): ReadonlyArray<number> => table.extract(process).map(({ seq }) => seq)
+    call(1, "p")
+    call(2, "q")
+    assert.deepStrictEqual(answersOf("p"), [1])
+    call(3, "p")
+    assert.deepStrictEqual(answersOf("p"), [1, 3])
+    // nothing moves for a while: twice it is considered whether to go on keeping track
+    for (const now of [250, 500]) table.expire(now)
+    call(4, "p")
+    table.settleBelow("1/a", 3)
+    call(5, "q")
+    assert.deepStrictEqual(answersOf("p"), [3, 4])
+    assert.deepStrictEqual(answersOf("q"), [5])
+    table.forget("1/a", 4)
+    assert.deepStrictEqual(answersOf("p"), [3])
+  })
 
   it("[H21] keeps the floor of a caller that is busy all the time", () => {
     const table = new CallTable()
