@@ -100,11 +100,10 @@ export class Receiver {
   readonly absorb = (process: string, answered: ReadonlyArray<MovedCall>): void => {
     this.calls.absorb(process, answered)
     for (const { caller, reply, seq } of answered) {
-      const key = `${caller}:${seq}`
-      const drop = this.#running.get(key)
-      if (drop === undefined) continue
-      this.#running.delete(key)
-      drop()
+      const running = this.#running.get(caller)?.get(seq)
+      if (running === undefined) continue
+      this.#ran(caller, seq)
+      running.process.cancel(running.envelope)
       const [kind, value] = reply as [number, unknown]
       this.#reply(caller, seq, kind, value)
     }
