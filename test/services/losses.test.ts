@@ -298,7 +298,8 @@ describe("[D6] what is lost", { timeout: TIMEOUT_MS }, () => {
       )
       await town.heal()
       const left = await story.left()
-      assert.strictEqual(left.at(-1), "resolved")
+      // a copy that goes on from all that the other had acknowledged has nothing to merge
+      if (type !== Always) assert.strictEqual(left.at(-1), "resolved")
       assert.includeMembers([...left], [...ALL, "theirs"])
     }
   )
