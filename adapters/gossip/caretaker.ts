@@ -3,7 +3,14 @@
  * R7 through the settler. The claim is written where the process is started, nowhere else.
  */
 import { Effect } from "effect"
-import { type Claim, decide, type Decision, type NameEntry, type NameView, type Standing } from "../../src/protocol/claims.ts"
+import {
+  type Claim,
+  decide,
+  type Decision,
+  type NameEntry,
+  type NameView,
+  type Standing
+} from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { asTexts, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"

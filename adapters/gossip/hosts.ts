@@ -53,6 +53,8 @@ export class Hosts {
   readonly #members: MembershipDriver
   readonly #loadOf: (sworm: string, section: SectionId) => number
   readonly #known = new Map<string, Known>()
+  /** Whoever places thousands of names asks for each of them, of one sworm and type. */
+  #last: { readonly sworm: string; readonly type: string | undefined; readonly hosts: Known } | undefined
 
   constructor(
     directory: Directory,
@@ -68,6 +70,16 @@ export class Hosts {
   of(sworm: string, type?: string): HostsOfSworm {
     const view = this.#members.view()
     const generation = this.#directory.generation(sworm)
+    const last = this.#last
+    if (
+      last?.sworm === sworm && last.type === type && last.hosts.view === view && last.hosts.generation === generation
+    ) return last.hosts
+    const hosts = this.#of(sworm, type, view, generation)
+    this.#last = { sworm, type, hosts }
+    return hosts
+  }
+
+  #of(sworm: string, type: string | undefined, view: View, generation: number): Known {
     const key = type === undefined ? sworm : `${sworm}\n${type}`
     const known = this.#known.get(key)
     if (known?.view === view && known.generation === generation) return known

@@ -3,7 +3,7 @@
  * so; the source closes its own, releases its claim and commits, sending along the messages that waited; the target
  * serves. The source keeps the state until the target holds it, and resumes above the offered epoch if the offer fails.
  */
-import { Effect, Ref } from "effect"
+import { Effect, Exit, Ref } from "effect"
 import type { HandoffAnswer } from "../../src/Handoff.ts"
 import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
@@ -129,21 +129,22 @@ export class Mover {
   /** Freezes the process and encodes what it takes along; on failure it serves again. */
   #pack(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
     const { handoffTimeoutMs } = this.#core.parts.options
-    // mostly no message is at hand, and its type has nothing to say: that needs no timer
-    const isAtOnce = process.freezesAtOnce && process.type.implementation?.beginHandoff === undefined
+    // mostly no message is at hand, and its type has nothing to say: that needs no timer, and no steps
+    if (process.freezesAtOnce && process.type.implementation?.beginHandoff === undefined) {
+      return this.#packAtOnce(process, target)
+    }
     const packing = Effect.andThen(
       process.freeze(),
       Effect.suspend((): Effect.Effect<Packed, HandoffError> => {
-        const gone = !isFrozen(process) ? "it crashed with the message at hand" : process.isEnding ? "it ends" : ""
-        if (gone !== "") return Effect.fail(this.#failed(process, target, "NotRunning", gone))
+        if (!isFrozen(process) || process.isEnding) return this.#notPacked(process, target)
         return Effect.flatMap(this.#ask(process), (answer) => this.#encode(process, target, answer))
       })
     )
-    const inTime = isAtOnce ? packing : Effect.timeoutOrElse(packing, {
-      duration: handoffTimeoutMs,
-      orElse: () => Effect.fail(this.#failed(process, target, "Busy", "the message at hand took too long"))
-    })
-    return inTime.pipe(
+    return packing.pipe(
+      Effect.timeoutOrElse({
+        duration: handoffTimeoutMs,
+        orElse: () => Effect.fail(this.#failed(process, target, "Busy", "the message at hand took too long"))
+      }),
       // its process type's own code may die: that is no reason to lose the process
       Effect.catchDefect((defect) =>
         Effect.fail(this.#failed(process, target, "Died", `beginHandoff died: ${String(defect)}`))
@@ -152,36 +153,54 @@ export class Mover {
     )
   }
 
+  #packAtOnce(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
+    return Effect.suspend(() => {
+      process.freezeNow()
+      let packed: Exit.Exit<Packed, HandoffError>
+      try {
+        packed = !isFrozen(process) || process.isEnding
+          ? this.#notPacked(process, target)
+          : this.#encode(process, target, usualAnswer(process))
+      } catch (defect) {
+        packed = Exit.fail(this.#failed(process, target, "Died", `its state died on the way: ${String(defect)}`))
+      }
+      if (packed._tag === "Failure" && isFrozen(process)) process.serve(process.epoch)
+      return packed
+    })
+  }
+
+  #notPacked(process: LocalProcess, target: string): Exit.Exit<never, HandoffError> {
+    const gone = isFrozen(process) ? "it ends" : "it crashed with the message at hand"
+    return Exit.fail(this.#failed(process, target, "NotRunning", gone))
+  }
+
   #encode(
     process: LocalProcess,
     target: string,
     answer: HandoffAnswer<unknown>
-  ): Effect.Effect<Packed, HandoffError> {
+  ): Exit.Exit<Packed, HandoffError> {
     const { maxStateBytes } = this.#core.parts.options
     if (answer._tag === "Ignore") {
       this.#core.staying.add(process)
-      return Effect.fail(this.#failed(process, target, "Ignored", "its process type answered ignore"))
+      return Exit.fail(this.#failed(process, target, "Ignored", "its process type answered ignore"))
     }
-    if (answer._tag === "Restart") return Effect.succeed({ withState: false, state: undefined })
+    if (answer._tag === "Restart") return Exit.succeed({ withState: false, state: undefined })
     const encoded = process.type.state.encode(answer.state)
     if (encoded._tag === "Failure") {
       const detail = `its state does not encode: ${describe(encoded)}`
-      return Effect.fail(this.#failed(process, target, "Encoding", detail))
+      return Exit.fail(this.#failed(process, target, "Encoding", detail))
     }
     const bytes = bytesAbove(encoded.value, maxStateBytes)
     if (bytes !== undefined) {
       const detail = `its state takes ${bytes} bytes, maxStateBytes is ${maxStateBytes}`
-      return Effect.fail(this.#failed(process, target, "StateTooLarge", detail))
+      return Exit.fail(this.#failed(process, target, "StateTooLarge", detail))
     }
-    return Effect.succeed({ withState: true, state: encoded.value })
+    return Exit.succeed({ withState: true, state: encoded.value })
   }
 
   #ask(process: LocalProcess): Effect.Effect<HandoffAnswer<unknown>> {
     const ask = process.type.implementation?.beginHandoff
-    if (ask !== undefined) return ask(process)
-    return process.type.hasState && process.options.handoff
-      ? Effect.map(Ref.get(process.state), (state) => ({ _tag: "Resume", state }))
-      : Effect.succeed({ _tag: "Restart" })
+    return ask === undefined ? Effect.sync(() => usualAnswer(process)) : ask(process)
   }
 
   /** The target has answered: this node must know its prepared claim before it lets go of its own. */
@@ -193,6 +212,9 @@ export class Mover {
   ): Effect.Effect<number, HandoffError> {
     const [ok, second, third] = asArray(reply, 3)
     if (!asFlag(ok)) return Effect.fail(this.#failed(process, target, asHandoffFailure(third), asText(second)))
+    // most often it is told before the answer is
+    const { replica } = this.#core.parts.replication
+    if (replica.version(section) >= asCount(second)) return Effect.succeed(asCount(third))
     return this.#core.parts.replication.have(section, asCount(second), `move "${process.name}"`).pipe(
       Effect.mapError((error) => this.#failed(process, target, "Unreachable", error.detail)),
       Effect.as(asCount(third))
@@ -235,15 +257,21 @@ export class Mover {
           processes.remove(process)
           core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
           const deadline = nowMs() + options.handoffTimeoutMs
-          const commit = Effect.forEach(inParts(forwarded, options.deltaBytes), (part, index) => {
+          const parts = inParts(forwarded, options.deltaBytes)
+          const commitPart = (part: (typeof parts)[number], index: number): Effect.Effect<unknown, NoAnswer> => {
             const messages = part.messages.map((message) => encodeForwarded(message, nowMs()))
             const body = [sworm, name, epoch, index, part.isLast, messages]
             return requests.ask(target, Method.commit, body, options.handoffTimeoutMs)
-          }, { discard: true })
+          }
+          // nearly always it is one
+          const commit = parts.length === 1
+            ? Effect.suspend(() => commitPart(parts[0]!, 0))
+            : Effect.forEach(parts, commitPart, { discard: true })
           // a target that is gone needs no commit; one that is late goes live when it sees the released claim
           const again = (): boolean => !members.isGone(section) && nowMs() < deadline
-          const retry = Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
-          return Effect.ignore(Effect.catch(commit, (error) => again() ? retry : Effect.fail(error)))
+          const retry = (): Effect.Effect<unknown, NoAnswer> =>
+            Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
+          return Effect.ignore(Effect.catch(commit, (error) => again() ? retry() : Effect.fail(error)))
         }))
       )
     })
@@ -341,3 +369,7 @@ export class Mover {
     })
   }
 }
+
+/** Of a type that has nothing to say about it. */
+const usualAnswer = ({ options, state, type }: LocalProcess): HandoffAnswer<unknown> =>
+  type.hasState && options.handoff ? { _tag: "Resume", state: Ref.getUnsafe(state) } : { _tag: "Restart" }

@@ -7,7 +7,7 @@ import type { Candidate } from "../../src/Placement.ts"
 import type { Held, NameView } from "../../src/protocol/claims.ts"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { hash32, rendezvous } from "../../src/protocol/hash.ts"
-import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
+import { claimId, nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import {
   afterAll,
   decodeSnapshot,
@@ -241,15 +241,15 @@ export class Snapshots {
     const { name, snapshots, sworm, type } = process
     const claim = this.#core.entry(sworm, name)?.claim
     if (claim === undefined) return
+    const { section } = this.#core.parts.node
+    const before = snapshots?.after ?? []
     this.table.keep(keyOf(sworm, name), {
       epoch,
       seq: 0,
       holder,
-      after: afterAll(snapshots?.after ?? [], [{
-        holder: this.#core.parts.node.section,
-        epoch: claim.epoch,
-        seq: Infinity
-      }]),
+      after: before.length === 0
+        ? [claimId(claim.epoch, section)]
+        : afterAll(before, [{ holder: section, epoch: claim.epoch, seq: Infinity }]),
       takenMs: process.wallMs(),
       continuity: claim.continuity,
       isComplete: snapshots?.isEachCall === true,

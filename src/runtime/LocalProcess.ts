@@ -454,12 +454,16 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** Takes no further message; done when the one at hand is answered. */
   freeze(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.status === "running" || this.status === "passive") {
-        this.status = "frozen"
-        this.#owner.serves(this, false)
-      }
+      this.freezeNow()
       return this.freezesAtOnce ? Effect.void : Effect.andThen(this.idle(), this.#stopRun())
     })
+  }
+
+  /** Takes no further message; the one at hand is not waited for. */
+  freezeNow(): void {
+    if (this.status !== "running" && this.status !== "passive") return
+    this.status = "frozen"
+    this.#owner.serves(this, false)
   }
 
   /** Handles nothing just now, and no code of its own runs beside its handlers. */
