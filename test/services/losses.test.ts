@@ -204,12 +204,12 @@ const rows: ReadonlyArray<Row> = [
   },
   {
     what: "the loss of its node",
-    happens: async (story) => story.crash(story.source),
+    happens: (story) => Promise.resolve(story.crash(story.source)),
     left: [NONE, NONE, KEPT, ALL]
   },
   {
     what: "the loss of its node and of all its replicas",
-    happens: async (story) => story.crash(story.source, ...story.replicas),
+    happens: (story) => Promise.resolve(story.crash(story.source, ...story.replicas)),
     left: [NONE, NONE, NONE, NONE]
   },
   {
