@@ -191,8 +191,8 @@ export class Caller {
       // it may have been executed in a life that is over, and nobody remembers for that
       if (at.continuity !== continuity) return lost()
       if (at.section !== node.section) {
-        this.#send(nodeOf(at.section), [CALL, seq, this.#floor(), sworm, name, type, tag, payload, remaining, NO_CHAIN])
-        return
+        const frame = [CALL, seq, this.#floor(), sworm, name, type, tag, payload, remaining, NO_CHAIN, continuity]
+        return void this.#send(nodeOf(at.section), frame)
       }
       const process = processes.get(sworm, name)
       if (process !== undefined && isOpen(process)) this.#here().deliver(process, forwarded)
@@ -294,7 +294,8 @@ export class Caller {
             message.tag,
             encoded,
             remaining,
-            chain
+            chain,
+            at.continuity
           ]))
       if (reply._tag === "Answer") return yield* this.#readAnswer(seq, name, message, reply)
       // after a loss it may have been executed there; so it may when it was sent twice, and "not here" is said of one

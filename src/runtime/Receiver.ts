@@ -127,9 +127,21 @@ export class Receiver {
     this.calls.settleBelow(caller, asCount(frame[2]))
     const process = processes.get(asText(frame[3]), asText(frame[4]))
     const deadlineMs = nowMs() + asCount(frame[8])
-    if (process === undefined || !isOpen(process)) return this.#reply(caller, seq, NOT_HERE, null)
+    if (process === undefined || !isOpen(process) || !this.#isOf(process, asCount(frame[10]))) {
+      return this.#reply(caller, seq, NOT_HERE, null)
+    }
     const forwarded = { caller, seq, type: asText(frame[5]), tag: asText(frame[6]), payload: frame[7], deadlineMs }
     this.deliver(process, forwarded, asTexts(frame[9]))
+  }
+
+  /**
+   * Is it the life that the caller means? What was sent to one that is over may have been executed in it, on whatever
+   * node: nobody remembers here.
+   */
+  #isOf({ name, sworm }: LocalProcess, continuity: number): boolean {
+    const { directory, node } = this.#parts
+    const own = directory.find(sworm, name)
+    return own?.section !== node.section || own.continuity === continuity
   }
 
   /**

@@ -140,7 +140,7 @@ class Story {
 
 interface Row {
   readonly what: string
-  readonly happens: (story: Story) => Promise<void> | void
+  readonly happens: (story: Story) => Promise<void>
   /** What is left, by type. */
   readonly left: readonly [anew: typeof NONE, plain: typeof NONE, often: typeof NONE, always: typeof NONE]
 }
@@ -204,12 +204,12 @@ const rows: ReadonlyArray<Row> = [
   },
   {
     what: "the loss of its node",
-    happens: (story) => story.crash(story.source),
+    happens: (story) => Promise.resolve(story.crash(story.source)),
     left: [NONE, NONE, KEPT, ALL]
   },
   {
     what: "the loss of its node and of all its replicas",
-    happens: (story) => story.crash(story.source, ...story.replicas),
+    happens: (story) => Promise.resolve(story.crash(story.source, ...story.replicas)),
     left: [NONE, NONE, NONE, NONE]
   },
   {
