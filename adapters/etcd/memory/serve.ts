@@ -236,8 +236,12 @@ const compact = (store: Store, revision: number) => {
 /** Etcd's least with its own defaults. */
 const TTL_MIN = 2
 
+/** The longest request that etcd takes by default; one in JSON is a third longer. */
+const REQUEST_BYTES_MAX = 1.5 * 1024 * 1024
+
 /** Answers one request, or throws a `Refusal`. */
 export const serve = (store: Store, path: string, body: unknown, nowMs: number): unknown => {
+  if (JSON.stringify(body).length * 3 / 4 > REQUEST_BYTES_MAX) throw new Refusal(3, "etcdserver: request is too large")
   switch (path) {
     case "/v3/kv/range":
       return range(store, readRange(body))
