@@ -29,6 +29,12 @@ export interface Request<A> {
   readonly needsLeader?: boolean
 }
 
+export interface Connection {
+  readonly messages: Stream.Stream<unknown, EtcdError>
+  /** Whether it failed because of its token; then the next one gets another. */
+  readonly forgetToken: (error: EtcdError) => boolean
+}
+
 export class Session {
   readonly #gateway: Gateway
   readonly #endpoints: Endpoints
@@ -91,22 +97,18 @@ export class Session {
     return warn(text)
   }
 
-  /** The messages of one connection to the current endpoint. Without limits: the reader sets them. */
-  connect(asked: Asked, path: string, body: unknown): Stream.Stream<unknown, EtcdError> {
+  /** One connection to an endpoint. To log in has a limit; for the messages the reader sets one. */
+  connect(asked: Asked, path: string, body: unknown): Connection {
+    let token: string | undefined
     const open = Effect.gen({ self: this }, function* () {
-      const token = yield* this.#authenticate(asked.endpoint)
+      token = yield* this.#authenticate(asked.endpoint)
       const call = { path, body, headers: headersOf(token, true) }
-      return Stream.mapError(this.#gateway.stream(asked.endpoint, call), (failure) => {
-        this.#forget(failure, token)
-        return toError(failure, asked)
-      })
+      return Stream.mapError(this.#gateway.stream(asked.endpoint, call), (failure) => toError(failure, asked))
     })
-    return Stream.unwrap(this.#limited(open, asked, () => false))
-  }
-
-  /** A stream was refused with these words. Answers whether a new token may help. */
-  refused(detail: string): boolean {
-    return this.#forget({ _tag: "Refused", status: 200, code: 16, detail }, this.#token)
+    return {
+      messages: Stream.unwrap(this.#limited(open, asked, () => false)),
+      forgetToken: (error) => this.#forget({ _tag: "Refused", status: 200, code: 16, detail: error.detail }, token)
+    }
   }
 
   #once<A>(endpoint: string, request: Request<A>): Effect.Effect<A, EtcdError> {

@@ -9,7 +9,7 @@ import { EtcdError } from "./EtcdError.ts"
 import { type Asked, isPassing, toError } from "./failures.ts"
 import { describeKeys } from "./keys.ts"
 import { decodeWatch, encodeWatch, type WatchMessage } from "./messages.ts"
-import type { Session } from "./session.ts"
+import type { Connection, Session } from "./session.ts"
 import type { Keys, WatchBatch, WatchOptions } from "./types.ts"
 
 /** Batches that wait for the reader; etcd keeps what comes after them. */
@@ -44,6 +44,7 @@ class Watch {
   #brokenAtMs: number | undefined
   #attempts = 0
   #triedNewToken = false
+  #connection: Connection | undefined
 
   constructor(
     session: Session,
@@ -64,7 +65,7 @@ class Watch {
   run(): Effect.Effect<never, EtcdError> {
     return Effect.gen({ self: this }, function* () {
       while (true) {
-        const error = yield* Effect.flip(Effect.scoped(this.#connection()))
+        const error = yield* Effect.flip(Effect.scoped(this.#connect()))
         if (error === "idle") continue
         yield* this.#recover(error)
       }
@@ -74,7 +75,7 @@ class Watch {
   /** Waits before the next connection, or gives up. */
   #recover(error: EtcdError): Effect.Effect<void, EtcdError> {
     return Effect.gen({ self: this }, function* () {
-      if (error.reason === "Unauthenticated" && !this.#triedNewToken && this.#session.refused(error.detail)) {
+      if (!this.#triedNewToken && this.#connection?.forgetToken(error) === true) {
         this.#triedNewToken = true
         return
       }
@@ -89,11 +90,12 @@ class Watch {
   }
 
   /** One connection, until it ends. */
-  #connection() {
+  #connect() {
     return Effect.gen({ self: this }, function* () {
       const asked: Asked = { operation: this.#operation, endpoint: this.#session.endpoint, isRepeatable: true }
       const body = encodeWatch(this.#keys, this.#next, this.#options.previous)
-      const pull = yield* Stream.toPull(this.#session.connect(asked, "/v3/watch", body))
+      this.#connection = this.#session.connect(asked, "/v3/watch", body)
+      const pull = yield* Stream.toPull(this.#connection.messages)
       let isOpen = false
       while (true) {
         const messages = yield* this.#pulled(pull, asked, isOpen)

@@ -30,9 +30,7 @@ const administer = (endpoint: string, path: string, body: unknown) =>
 
 const withEtcd = describe.runIf(hasEtcd)
 
-describe.runIf(!hasEtcd)("etcd", () => {
-  it("is needed for the tests on real servers", () => console.warn(HOW_TO_GET_ETCD))
-})
+if (!hasEtcd) console.warn(`The tests on real servers are left out: ${HOW_TO_GET_ETCD}`)
 
 withEtcd("the contract on a server", () => {
   const scope = Scope.makeUnsafe()
@@ -84,8 +82,8 @@ withEtcd("users", () => {
       }
       yield* bedOf(servers).restart
       yield* guest.put("open/a", "3")
-      yield* waitUntil("the watch goes on", () => seen.events().length === 2 || seen.error() !== undefined)
-        .pipe(Effect.ignore)
+      yield* waitUntil("the watch goes on", () => seen.events().length > 0 || seen.error() !== undefined)
+      assert.isUndefined(seen.error())
       assert.deepStrictEqual(brief(seen.events(), "open/"), ["put a 3"])
     }))
 })
