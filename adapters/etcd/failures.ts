@@ -2,8 +2,8 @@
 import { EtcdError, type EtcdReason } from "./EtcdError.ts"
 import type { GatewayFailure } from "./gateway.ts"
 
-/** Etcd may have done what it was asked, and doesn't know or say. */
-const inDoubt = /timed out|leader changed|server stopped|stopping|transport is closing|context (canceled|deadline)|EOF/i
+/** Codes that etcd answers with before it does anything, or when it has found that nothing is to be done. */
+const refusals = [3, 5, 6, 7, 8, 9, 10, 11, 12, 16]
 
 const byText: ReadonlyArray<readonly [RegExp, EtcdReason]> = [
   [/has been compacted/, "Compacted"],
@@ -79,15 +79,11 @@ export const toError = (failure: GatewayFailure, { endpoint, isRepeatable, opera
     })
   }
   const reason = reasonOf(failure.status, failure.code, detail)
-  // a proxy that lost the server does not know either
-  const mayBeDone = inDoubt.test(detail) || failure.code === 14 || reason === "Unexpected" ||
-    (failure.code === NO_CODE && failure.status >= 500)
-  const isRefusedAtOnce = /no leader|too many requests/.test(detail)
-  return new EtcdError({
-    reason,
-    operation,
-    endpoint,
-    detail,
-    isUnknown: mayBeDone && !isRefusedAtOnce && !isRepeatable
-  })
+  return new EtcdError({ reason, operation, endpoint, detail, isUnknown: !isRepeatable && mayBeDone(failure) })
+}
+
+/** Whether etcd may have done what it was asked, and doesn't know or say; a proxy that lost it does not know either. */
+const mayBeDone = ({ code, detail, status }: Extract<GatewayFailure, { readonly _tag: "Refused" }>): boolean => {
+  if (/no leader/.test(detail)) return false
+  return code === NO_CODE ? status < 400 || status >= 500 : !refusals.includes(code)
 }

@@ -10,7 +10,7 @@ import { type Asked, isPassing, toError } from "./failures.ts"
 import { describeKeys } from "./keys.ts"
 import { decodeWatch, encodeWatch, type WatchMessage } from "./messages.ts"
 import type { Connection, Session } from "./session.ts"
-import type { Keys, WatchBatch, WatchOptions } from "./types.ts"
+import type { Keys, WatchBatch, WatchEvent, WatchOptions } from "./types.ts"
 
 /** Batches that wait for the reader; etcd keeps what comes after them. */
 const BUFFERED = 16
@@ -128,20 +128,18 @@ class Watch {
     this.#brokenAtMs = undefined
     this.#attempts = 0
     this.#triedNewToken = false
-    const last = message.events.at(-1)
-    if (last !== undefined) {
-      // the header may be ahead of them, while more of what was missed is under way
-      return this.#give(last.type === "put" ? last.kv.modRevision : last.revision, message.events)
-    }
+    // some versions of etcd may say an event twice
+    const events = message.events.filter((event) => revisionOf(event) >= (this.#next ?? 0))
+    const last = events.at(-1)
+    // the header may be ahead of them, while more of what was missed is under way
+    if (last !== undefined) return this.#give(revisionOf(last), events)
     // a member that lags says a revision that has been given
-    if (message.revision < (this.#next ?? 0)) return Effect.void
+    if (message.events.length > 0 || message.revision < (this.#next ?? 0)) return Effect.void
     // what happened before it was there does not belong to it; else the events up to this revision are yet to come
     return message.isCreated && this.#next !== undefined ? Effect.void : this.#give(message.revision, [])
   }
 
   #give(revision: number, events: WatchBatch["events"]): Effect.Effect<void> {
-    const isNew = revision >= (this.#next ?? 0)
-    if (!isNew) return Effect.void
     this.#next = revision + 1
     return Effect.asVoid(Queue.offer(this.#queue, { revision, events }))
   }
@@ -165,3 +163,5 @@ class Watch {
     return toError({ _tag: "Broken", reason, detail, isSent: true }, asked)
   }
 }
+
+const revisionOf = (event: WatchEvent): number => event.type === "put" ? event.kv.modRevision : event.revision
