@@ -15,16 +15,11 @@ export const fromBase64 = (base64: string): Uint8Array | undefined => {
   return decoded._tag === "Success" ? decoded.success : undefined
 }
 
-/** The first key that is after all keys with this prefix. */
+/** The first key that is after all keys with this prefix. No byte of UTF-8 is 255, so the last one can be raised. */
 const prefixEnd = (prefix: Uint8Array): Uint8Array => {
-  for (let at = prefix.length - 1; at >= 0; at--) {
-    const byte = prefix[at] ?? 0
-    if (byte === 0xff) continue
-    const end = prefix.slice(0, at + 1)
-    end[at] = byte + 1
-    return end
-  }
-  return ZERO
+  const end = prefix.slice()
+  end[end.length - 1] = (end.at(-1) ?? 0) + 1
+  return end
 }
 
 export interface EncodedKeys {
@@ -35,8 +30,10 @@ export interface EncodedKeys {
 export const encodeKeys = (keys: Keys): EncodedKeys => {
   if ("key" in keys) return { key: toBase64(keys.key) }
   if ("from" in keys) return { key: toBase64(keys.from), range_end: toBase64(keys.to) }
+  // from the first key there can be, without an end
+  if (keys.prefix === "") return { key: toBase64(ZERO), range_end: toBase64(ZERO) }
   const prefix = toBytes(keys.prefix)
-  return { key: toBase64(prefix.length === 0 ? ZERO : prefix), range_end: toBase64(prefixEnd(prefix)) }
+  return { key: toBase64(prefix), range_end: toBase64(prefixEnd(prefix)) }
 }
 
 /** For messages to people. */

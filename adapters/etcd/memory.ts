@@ -146,14 +146,17 @@ class Server {
     })
   }
 
-  #serve({ body, path }: Call, fault: Fault | undefined): Effect.Effect<unknown, GatewayFailure> {
+  #serve({ body, headers, path }: Call, fault: Fault | undefined): Effect.Effect<unknown, GatewayFailure> {
     return Effect.suspend(() => {
       const nowMs = this.#nowMs()
       const before = this.#store.revision
       this.#store.expire(nowMs)
       const plain = JSON.parse(JSON.stringify(body))
+      const asksForLeader = headers["grpc-metadata-hasleader"] === "true"
+      // it waits for one
+      if (fault === "noLeader" && !asksForLeader && needsLeader(path, plain)) return Effect.never
       const exit = refusing(() => {
-        if (fault === "noLeader" && needsLeader(path, plain)) throw noLeader()
+        if (fault === "noLeader" && asksForLeader) throw noLeader()
         if (fault === "full" && needsSpace(path, plain)) throw noSpace()
         return serve(this.#store, path, plain, nowMs)
       })

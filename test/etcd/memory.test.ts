@@ -101,6 +101,15 @@ describe("faults", () => {
       assert.strictEqual((yield* client.get("a"))?.version, 3)
     }))
 
+  it.effect("of many requests that fail at one endpoint, one moves on", () =>
+    Effect.gen(function* () {
+      const endpoints = [...two, "http://three"]
+      const { client, memory } = yield* open({ retryFor: "5 seconds", endpoints })
+      yield* memory.fault("silent", { endpoint: "http://one" })
+      yield* passing(Effect.all([client.get("a"), client.get("b")], { concurrency: 2 }))
+      assert.strictEqual((yield* client.status).endpoint, "http://two")
+    }))
+
   it.effect("no leader: nothing but old reads and the status", () =>
     Effect.gen(function* () {
       const { client, memory } = yield* open()
