@@ -29,8 +29,8 @@ export interface EtcdClient {
     options?: { readonly previous?: boolean }
   ) => Effect.Effect<T.DeleteResult, EtcdError>
   /**
-   * All steps in one, by what is true at that moment. One that only reads is repeated like a read; of any other that had
-   * no answer the outcome is unknown.
+   * All steps in one, by what is true at that moment. One that only reads is repeated like a read; of any other that
+   * had no answer the outcome is unknown.
    */
   readonly txn: <
     const Success extends ReadonlyArray<T.Operation> = readonly [],
@@ -44,8 +44,9 @@ export interface EtcdClient {
   readonly revoke: (lease: string) => Effect.Effect<void, EtcdError>
   readonly timeToLive: (lease: string) => Effect.Effect<T.LeaseState, EtcdError>
   /**
-   * What happens to these keys, in order, nothing left out and nothing twice. It outlives its connections; it fails with
-   * `Compacted` when what it has yet to give is gone, and with what was wrong last after `watchRetryFor` without etcd.
+   * What happens to these keys, in order, nothing left out and nothing twice. It outlives its connections; it fails
+   * with `Compacted` when what it has yet to give is gone, and with what was wrong last after `watchRetryFor` without
+   * etcd.
    */
   readonly watch: (keys: T.Keys, options?: T.WatchOptions) => Stream.Stream<T.WatchBatch, EtcdError>
   /** Forgets what was before this revision. */
@@ -58,18 +59,19 @@ export const EtcdClient: Context.Service<EtcdClient, EtcdClient> = Context.Servi
 
 export interface EtcdLimits {
   /**
-   * How long one endpoint may take to answer one request. Lower: the next endpoint's turn comes sooner; but a write that
-   * would have been answered late has an unknown outcome. Default 2 seconds.
+   * How long one endpoint may take to answer one request. Lower: the next endpoint's turn comes sooner; but a write
+   * that would have been answered late has an unknown outcome. Default 2 seconds.
    */
   readonly requestTimeout?: Duration.Input | undefined
   /**
-   * For how long what can be repeated is asked again, at endpoint after endpoint; waits in between grow from 50 ms to 2
-   * seconds, in part by chance. The last attempt may take `requestTimeout` longer. `0`: it is asked once. Default 5 seconds.
+   * For how long what can be repeated is asked again, at endpoint after endpoint; waits in between grow from 50 ms to
+   * 2 seconds, in part by chance. The last attempt may take `requestTimeout` longer. `0`: it is asked once. Default 5
+   * seconds.
    */
   readonly retryFor?: Duration.Input | undefined
   /**
-   * A watch on which nothing comes for so long gets a new connection; so long may a dead one go unnoticed. Lower: noticed
-   * sooner, at one request per watch and time. Default 20 seconds.
+   * A watch on which nothing comes for so long gets a new connection; so long may a dead one go unnoticed. Lower:
+   * noticed sooner, at one request per watch and time. Default 20 seconds.
    */
   readonly watchIdle?: Duration.Input | undefined
   /** A watch that can't be had again for so long fails. Default 1 minute. */

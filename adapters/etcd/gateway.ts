@@ -1,6 +1,6 @@
 /**
- * The way to one endpoint: what the client needs of etcd's HTTP/JSON gateway, small enough to be played by something else
- * in tests. Bodies and answers are plain JSON.
+ * The way to one endpoint: what the client needs of etcd's HTTP/JSON gateway, small enough to be played by something
+ * else in tests. Bodies and answers are plain JSON.
  */
 import type { Effect, Stream } from "effect"
 import type { EtcdReason } from "./EtcdError.ts"

@@ -135,8 +135,14 @@ const refusal = (status: number, text: string): GatewayFailure => {
 
 // ---- what goes wrong below HTTP
 
-const nobody =
-  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|ConnectionRefused|FailedToOpenSocket|refused|error \(Connect\)|unable to connect|bad port|dns error/i
+const nobody = new RegExp(
+  [
+    "ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT",
+    "ConnectionRefused|FailedToOpenSocket|unable to connect",
+    "connection refused|error \\(Connect\\)|dns error|bad port"
+  ].join("|"),
+  "i"
+)
 
 const distrust = /certificate|\bCERT_|ERR_TLS|ERR_SSL|ALTNAME|SELF_SIGNED|TLS handshake|EPROTO/i
 

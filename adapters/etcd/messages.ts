@@ -1,6 +1,6 @@
 /**
- * Messages of etcd's JSON gateway, as protobuf's JSON mapping has them: 64-bit numbers are text, bytes are base64, what is
- * zero or empty is left out.
+ * Messages of etcd's JSON gateway, as protobuf's JSON mapping has them: 64-bit numbers are text, bytes are base64,
+ * what is zero or empty is left out.
  */
 import { Effect, Schema } from "effect"
 import { encodeKeys, toBase64 } from "./keys.ts"

@@ -1,4 +1,7 @@
-/** Requests with a limit on each wait: the next endpoint after a failure, the user's token, errors in the client's terms. */
+/**
+ * Requests with a limit on each wait: the next endpoint after a failure, the user's token, errors in the client's
+ * terms.
+ */
 import { Clock, Effect, Redacted, Semaphore, Stream } from "effect"
 import { steadyMs } from "../../src/runtime/clocks.ts"
 import { warn } from "../../src/runtime/log.ts"

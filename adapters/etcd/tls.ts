@@ -1,6 +1,6 @@
 /**
- * `fetch` with certificates of one's own. The runtimes' own `fetch` differ: Node's takes none at all, Deno's a client of
- * Deno's, Bun's an option of Bun's; their `node:https` takes the same on all three, so that is what is used.
+ * `fetch` with certificates of one's own. The runtimes' own `fetch` differ: Node's takes none at all, Deno's a client
+ * of Deno's, Bun's an option of Bun's; their `node:https` takes the same on all three, so that is what is used.
  */
 import { Effect, type Scope } from "effect"
 import { Agent, request } from "node:https"

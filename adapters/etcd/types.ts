@@ -1,4 +1,6 @@
-/** What is asked of etcd, and what it answers. Revisions are whole numbers; a lease's id is text, for it has 64 bits. */
+/**
+ * What is asked of etcd, and what it answers. Revisions are whole numbers; a lease's id is text, for it has 64 bits.
+ */
 
 /** One key; all that begin with a prefix (`""`: all there are); or from a key up to another, without that. */
 export type Keys =

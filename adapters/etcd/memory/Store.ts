@@ -1,6 +1,6 @@
 /**
- * What etcd keeps: keys with their past, leases, and the events since the last compaction. Time is an argument. Keys are
- * binary strings, a character per byte: so they compare as etcd's do.
+ * What etcd keeps: keys with their past, leases, and the events since the last compaction. Time is an argument. Keys
+ * are binary strings, a character per byte: so they compare as etcd's do.
  */
 export interface Entry {
   readonly key: string
@@ -76,7 +76,6 @@ export class Store {
   /** Writes that belong together: they make one revision, or none if nothing changes. */
   write<A>(act: (writer: Writer) => A): A {
     const revision = this.#revision + 1
-    let isChanged = false
     const change = (key: string, entry: Entry | undefined): Entry | undefined => {
       const before = this.#now.get(key)
       if (before !== undefined) this.leases.get(before.lease)?.keys.delete(key)
@@ -85,7 +84,6 @@ export class Store {
       if (entry !== undefined) this.leases.get(entry.lease)?.keys.add(key)
       this.#changes.push({ revision, key, entry, before })
       this.#revision = revision
-      isChanged = true
       return before
     }
     return act({
@@ -94,8 +92,7 @@ export class Store {
         const create = before?.create ?? revision
         return change(key, { key, value, create, mod: revision, version: (before?.version ?? 0) + 1, lease })
       },
-      remove: (key) => change(key, undefined),
-      isChanged: () => isChanged
+      remove: (key) => change(key, undefined)
     })
   }
 
@@ -141,5 +138,4 @@ export class Store {
 export interface Writer {
   readonly put: (key: string, value: string, lease: string) => Entry | undefined
   readonly remove: (key: string) => Entry | undefined
-  readonly isChanged: () => boolean
 }

@@ -1,9 +1,8 @@
 /** Etcd's answers to the requests of its gateway, in the same JSON and with the same words when it refuses. */
-import { Schema } from "effect"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { fromBase64, toBase64 } from "../keys.ts"
 import type { GatewayFailure } from "../gateway.ts"
-import type { Change, Entry, Span, Store } from "./Store.ts"
+import type { Change, Entry, Span, Store, Writer } from "./Store.ts"
 
 const count = Schema.NumberFromString.check(Schema.isInt()).pipe(Schema.withDecodingDefaultKey(Effect.succeed("0")))
 const text = Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("")))
@@ -135,8 +134,6 @@ const checkPut = (store: Store, asked: typeof Put.Type): void => {
   toSpan(asked)
   if (asked.lease !== "0" && !store.leases.has(asked.lease)) throw noLease()
 }
-
-type Writer = Parameters<Parameters<Store["write"]>[0]>[0]
 
 const put = (store: Store, writer: Writer, asked: typeof Put.Type) => {
   checkPut(store, asked)
@@ -270,11 +267,12 @@ export const serve = (store: Store, path: string, body: unknown, nowMs: number):
   }
 }
 
-/** What a full database refuses, and what a member without a leader can do. */
+/** A full database refuses it. */
 export const needsSpace = (path: string, body: unknown): boolean =>
   path === "/v3/kv/put" || path === "/v3/lease/grant" ||
   (path === "/v3/kv/txn" && [...readTxn(body).success, ...readTxn(body).failure].some((step) => "request_put" in step))
 
+/** A member without a leader can't do it. */
 export const needsLeader = (path: string, body: unknown): boolean =>
   path !== "/v3/maintenance/status" && !(path === "/v3/kv/range" && readRange(body).serializable)
 
