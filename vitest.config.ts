@@ -31,6 +31,9 @@ const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
   .filter((name) => readFileSync(new URL(`test/services/${name}`, import.meta.url), "utf8").includes("./simulated.ts"))
   .map((name) => `test/services/${name}`)
 
+/** Start servers of etcd, and install it where they can: `npm run test:etcd`. */
+const withServers = process.argv.includes("test/etcd") ? [] : ["test/etcd/server.test.ts", "test/etcd/tls.test.ts"]
+
 /** `SWORM_TESTS=all` runs all of them on all runtimes. */
 const isAll = isNode || process.env["SWORM_TESTS"] === "all"
 
@@ -38,7 +41,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: isAll ? [] : [...onceIsEnough, ...inSimulatedTime],
+    exclude: [...withServers, ...isAll ? [] : [...onceIsEnough, ...inSimulatedTime]],
     // Bun cannot run vitest's forks, Deno cannot run its threads
     pool: "Bun" in globalThis ? "threads" : "forks",
     // more than the cores of a small machine: many tests wait for sockets and for other programs

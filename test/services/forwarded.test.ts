@@ -1,5 +1,4 @@
-// Copy to test/services/. A call of c waits at a; its process moves to b with it; b executes it and dies; the process begins
-// anew on a, from its args; c asks a again, which has forgotten the call when it sent it on: it is executed a second time.
+// [H21] A call that was sent on with its process: it is done once, or nobody knows, whatever becomes of where it went.
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Option } from "effect"
 import { Town } from "./simulated.ts"
