@@ -13,10 +13,11 @@ const SETTLE_MS = 50
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
 /**
- * Moves under way at a time from a node that gives everything away. Enough that the processors have work all the time:
- * more makes nothing faster, and each process that moves is frozen while all of these take their turns.
+ * Moves under way at a time from a node that gives everything away. Each process that moves is frozen while all of these
+ * take their turns, which fewer would shorten; but on a machine whose processors are taken each round trip takes long,
+ * and with an eighth of it a node of ten thousand did not get them all away within its time.
  */
-const LEAVING_MOVES = 128
+const LEAVING_MOVES = 1024
 /** Of large states at a time: each is in memory once more while it moves. */
 const LARGE_MOVES = 4
 /** What fails so fails again: a node that leaves doesn't wait for it. */

@@ -88,7 +88,10 @@ export const snapshotMutants: ReadonlyArray<Mutant> = [
     id: "debts-not-settled",
     what: "what a lost copy had acknowledged after a split is not asked for",
     rule: "H23, R7",
-    edits: edit("adapters/gossip/caretaker.ts", "        else this.#settleDebts(slot)\n", ""),
+    edits: [
+      { file: "adapters/gossip/caretaker.ts", find: "        else this.#settleDebts(slot)\n", replace: "" },
+      { file: where, find: "        this.#tellSoon(slot)\n", replace: "" }
+    ],
     test: [tests, "is merged after a split"]
   }
 ]

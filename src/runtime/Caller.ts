@@ -57,6 +57,13 @@ export interface Outgoing {
 
 const callError = (name: string, reason: CallFailure, detail = ""): CallError => new CallError({ name, reason, detail })
 
+/** Is this the end of a message that waited at a copy which had to end for another? */
+const isSuperseded = (exit: Exit.Exit<unknown, unknown>): boolean => {
+  const reason = exit._tag === "Failure" ? exit.cause.reasons[0] : undefined
+  const error = reason?._tag === "Fail" ? reason.error : undefined
+  return error instanceof CallError && error.reason === "Stopped" && error.detail === "Superseded"
+}
+
 const timedOut = (name: string, millis: number): Effect.Effect<never, CallError> =>
   Effect.fail(callError(name, "Timeout", `no answer within ${millis} ms`))
 
@@ -122,7 +129,9 @@ export class Caller {
       chain,
       answer: (answer) => {
         exit = answer
-        resume?.(answer)
+        // it was not taken up by this copy, and another goes on
+        const timeoutMs = deadlineMs - this.#parts.nowMs()
+        resume?.(isSuperseded(answer) ? this.#remote({ ...call, timeoutMs: Math.max(0, timeoutMs) }) : answer)
       },
       forward: () => {
         forwardedAs = ++this.#lastSeq
