@@ -43,6 +43,8 @@ export const QUIET_MS = 30_000
 /** It must stay so. */
 const STABLE_MS = 3000
 
+/** A node that leaves answers until it ends; what it could hand to nobody by then is lost. */
+const LEAVING_MS = 6000
 const endings: ReadonlySet<string> = new Set(["Crash", "Leave"])
 
 /** Every so many seeds there are no faults, and whoever registers has a rival. */
@@ -123,7 +125,9 @@ export const simulate = async ({ nodes, script, seed }: Plan, verbose = false): 
       world.trace.note(timeline.nowMs, JSON.stringify(step.fault))
       oracle.faults.add(step.fault._tag)
       if (partings.has(step.fault._tag)) oracle.partedMs = Math.min(oracle.partedMs, timeline.nowMs)
-      if ("node" in step.fault && endings.has(step.fault._tag)) oracle.loses(step.fault.node, timeline.nowMs)
+      if ("node" in step.fault && endings.has(step.fault._tag)) {
+        oracle.loses(step.fault.node, timeline.nowMs + (step.fault._tag === "Leave" ? LEAVING_MS : 0))
+      }
       Simulation.inflict(world, step.fault, (node) => nodes.filter((other) => other !== node))
       if (step.fault._tag === "Crash") excuseLost(world, oracle)
     } else {
