@@ -28,7 +28,10 @@ const onceIsEnough = [
  * histories come about on each is what `test/simulation` compares.
  */
 const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
-  .filter((name) => readFileSync(new URL(`test/services/${name}`, import.meta.url), "utf8").includes("./simulated.ts"))
+  .filter((name) =>
+    readFileSync(new URL(`test/services/${name}`, import.meta.url), "utf8").match(/"\.\/(simulated|ledgers)\.ts"/) !==
+      null
+  )
   .map((name) => `test/services/${name}`)
 
 /** Start servers of etcd, and install it where they can: `npm run test:etcd`. */

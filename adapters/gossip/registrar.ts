@@ -164,6 +164,7 @@ export class Registrar {
       const { members, replication } = this.#core.parts
       if (!replication.synced || members.view().hash !== viewHash) return again
       const { name, sworm } = registration
+      if (this.#isAboutToEnd(sworm, name)) return again
       const known = this.#known(sworm, name, reg, registration.aliasOf)
       if (known !== undefined) return known
       const key = keyOf(sworm, name)
@@ -196,6 +197,14 @@ export class Registrar {
   #stored({ section, version }: Registered, name: string): Effect.Effect<void, Unavailable> {
     const { node, replication } = this.#core.parts
     return section === node.section ? Effect.void : replication.have(section, version, `register "${name}"`)
+  }
+
+  /** What was registered by hand has gone with its node; that is written in a moment (R4). */
+  #isAboutToEnd(sworm: string, name: string): boolean {
+    const { directory } = this.#core.parts
+    const { claims } = directory.view(sworm, name)
+    return claims.length > 0 &&
+      claims.every(({ claim, section }) => claim.mode === "adopted" && directory.isGone(section))
   }
 
   #known(
@@ -389,6 +398,7 @@ export class Registrar {
     }
     const operation = Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> => {
       stamps.observe(start, wallMs())
+      if (this.#isAboutToEnd(sworm, name)) return again
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
