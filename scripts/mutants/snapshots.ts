@@ -92,6 +92,6 @@ export const snapshotMutants: ReadonlyArray<Mutant> = [
       { file: "adapters/gossip/caretaker.ts", find: "        else this.#settleDebts(slot)\n", replace: "" },
       { file: where, find: "        this.#tellSoon(slot)\n", replace: "" }
     ],
-    test: [tests, "is merged after a split"]
+    test: ["test/services/snapshots-faults.test.ts", "brings"]
   }
 ]
