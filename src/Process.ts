@@ -285,7 +285,8 @@ export interface Implementation<Args, State, Rpcs extends Rpc.Any, H, EI, RI, ER
   readonly beginHandoff?: ((self: Self<State, Rpcs>) => Effect.Effect<HandoffAnswer<State>>) | undefined
   /**
    * Merges two states after a split: `mine` is the one that goes on, `theirs` the one that ends. Default: the state with
-   * the longer unbroken life, so that a copy restarted from its args never replaces the real state.
+   * the longer unbroken life, so that a copy restarted from its args never replaces the real state. With snapshots it may
+   * meet the same change twice, by way of a third copy that is lost: a union does no harm then, a sum does.
    */
   readonly resolveConflict?: ((mine: State, theirs: State, context: ConflictContext) => State) | undefined
   /** Runs before the process's scope closes. */
