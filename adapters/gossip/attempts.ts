@@ -14,6 +14,9 @@ export const again: Effect.Effect<typeof AGAIN> = Effect.succeed(AGAIN)
 /** How long one question to another node may take, where the answer needs nobody's code. */
 export const ASK_TIMEOUT_MS = 3000
 
+/** How long a change is tried. */
+export const CHANGE_TIMEOUT_MS = 10_000
+
 const JITTER_MS = 40
 
 /** Until it succeeds or fails for good; waits a little, each time differently, between attempts. */

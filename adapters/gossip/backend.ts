@@ -37,6 +37,7 @@ import { type GossipOptions, resolve } from "./Options.ts"
 import { ownerOf, type OwnerParts, refOf } from "./owner.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
+import { Ends } from "./ends.ts"
 import { Registrations } from "./registrations.ts"
 import { comeBack } from "./returning.ts"
 import { Recall } from "./recall.ts"
@@ -52,6 +53,7 @@ export interface Backend {
   readonly mover: Mover
   readonly registrar: Registrar
   readonly registrations: Registrations
+  readonly ends: Ends
   readonly snapshots: Snapshots
   readonly rebalancer: Rebalancing.Rebalancer
   readonly budget: Budget
@@ -169,13 +171,14 @@ export const makeBackend = Effect.fnUntraced(function* (
     fork: inScope
   })
   const registrations = new Registrations(core)
+  const ends = new Ends(core, registrations)
   const stored = new Stored(core, Option.getOrUndefined(yield* Effect.serviceOption(SnapshotStore)))
   core.onEnded = (sworm, name, epoch) => stored.remove(sworm, name, epoch)
   const snapshots = new Snapshots(core, stored, options.snapshotBytes)
   const recall = new Recall(core, snapshots.table, stored)
   const owned: OwnerParts = {
     core,
-    registrations,
+    ends,
     links: new Links(core),
     givenUps: new GivenUps(core),
     timers: yield* TimerQueues.make,
@@ -186,7 +189,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   const leases = new Leasing.Leases(nowMs)
   core.onClaim = (sworm, name, claim) => leases.note(sworm, name, claim)
   registrations.onRenewed = (sworm, name) => leases.renew(sworm, name)
-  yield* Leasing.drive(core, leases, (sworm, name) => registrations.expire(sworm, name))
+  yield* Leasing.drive(core, leases, (sworm, name) => ends.expire(sworm, name))
   const mover = new Mover(core, snapshots)
   const budget = new Budget(core)
   const registrar = new Registrar(core, registrations, recall)
@@ -207,7 +210,7 @@ export const makeBackend = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => leave)
   const draining = new Draining(core, mover)
   const { givenUps } = owned
-  return { core, mover, registrar, registrations, snapshots, rebalancer, budget, draining, givenUps, leave }
+  return { core, mover, registrar, registrations, ends, snapshots, rebalancer, budget, draining, givenUps, leave }
 })
 
 /** Nodes that place differently can't agree on homes: that is a mistake in how they were deployed. */

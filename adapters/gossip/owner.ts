@@ -9,14 +9,14 @@ import { Fence } from "./fence.ts"
 import type { Core } from "./core.ts"
 import type { GivenUps } from "./givenups.ts"
 import type { Links } from "./links.ts"
-import type { Registrations } from "./registrations.ts"
+import type { Ends } from "./ends.ts"
 import type { Snapshots } from "./snapshots.ts"
 
 export const refOf = ({ epoch, name, node, sworm }: LocalProcess): ProcessRef => ({ sworm, name, node, epoch })
 
 export interface OwnerParts {
   readonly core: Core
-  readonly registrations: Registrations
+  readonly ends: Ends
   readonly links: Links
   readonly givenUps: GivenUps
   readonly timers: TimerQueue
@@ -61,12 +61,12 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     core.writeClaim(sworm, name, withExtras(claim, { isDown: true }))
   },
   ended: (process, how, detail) => {
-    const { core, givenUps, registrations } = parts()
+    const { core, ends, givenUps } = parts()
     const { name, sworm } = process
     const { fork, processes } = core.parts
     if (processes.get(sworm, name) !== process) return
     const claim = core.entry(sworm, name)?.claim
-    registrations.entomb(sworm, name, how)
+    ends.entomb(sworm, name, how)
     if (how === "GivenUp" && claim !== undefined) givenUps.note(sworm, name, claim, detail)
     processes.remove(process)
     const ref = refOf(process)

@@ -10,7 +10,7 @@ import { type Core, keyOf } from "./core.ts"
 import { entryOf } from "./slot.ts"
 
 export const registryOf = (backend: Backend): Registry => {
-  const { core, registrations } = backend
+  const { core, ends, registrations } = backend
   const { directory, options } = core.parts
   const { watches } = directory
   return {
@@ -24,7 +24,7 @@ export const registryOf = (backend: Backend): Registry => {
     entry: (sworm, name) => Effect.sync(() => Option.fromUndefinedOr(directory.entry(sworm, name))),
     count: (sworm, node) => Effect.sync(() => count(core, sworm, node)),
     adopt: (sworm, name, adoption) => adopt(backend, sworm, name, adoption ?? {}),
-    unregister: (sworm, name) => registrations.unregister(sworm, name),
+    unregister: (sworm, name) => ends.unregister(sworm, name),
     alias: (sworm, alias, name) => giveAlias(backend, sworm, alias, name),
     setMetadata: (sworm, name, metadata) => {
       const invalid = checkMetadata(name, metadata, options.deltaBytes)
@@ -98,7 +98,7 @@ const count = ({ parts: { directory } }: Core, sworm: string, node: string | und
 // ---- registering by hand
 
 const adopt = (
-  { core, registrar, registrations }: Backend,
+  { core, ends, registrar }: Backend,
   sworm: string,
   name: string,
   { lease, metadata }: AdoptOptions
@@ -107,7 +107,7 @@ const adopt = (
   const leaseMs = lease === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(lease))
   const release = Effect.suspend(() => {
     if (!core.adopted.delete(key)) return Effect.void
-    return Effect.ignore(registrations.unregister(sworm, name))
+    return Effect.ignore(ends.unregister(sworm, name))
   })
   return Effect.acquireRelease(
     Effect.suspend(() => {

@@ -12,7 +12,7 @@ import { explain, plan } from "./explaining.ts"
 import { refOf } from "./owner.ts"
 
 export const supervisorOf = (backend: Backend): Supervisor => {
-  const { core, givenUps, rebalancer, registrar, registrations } = backend
+  const { core, ends, givenUps, rebalancer, registrar, registrations } = backend
   const { directory, events, processes, replication } = core.parts
   return {
     start: ({ args, lease, metadata, name, options, restart, sworm, type }) =>
@@ -23,7 +23,7 @@ export const supervisorOf = (backend: Backend): Supervisor => {
         metadata,
         leaseMs: lease === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(lease))
       }),
-    terminate: (sworm, name) => registrations.unregister(sworm, name),
+    terminate: (sworm, name) => ends.unregister(sworm, name),
     which: (sworm, node) => Effect.sync(() => which(core, sworm, node)),
     countChildren: (sworm) =>
       Effect.sync(() => {

@@ -45,9 +45,20 @@ export const callMutants: ReadonlyArray<Mutant> = [
     rule: "H21",
     edits: edit(
       "src/runtime/Caller.ts",
-      `if (reply._tag === "Lost" || (this.#pending.get(seq)?.sent ?? 1) > 1) sentTo ??= at`,
+      `if (reply._tag === "Lost" || this.#pending.isUncertain(seq)) sentTo ??= at`,
       `if (reply._tag === "Lost") sentTo ??= at`
     ),
     test: ["test/services/moving.test.ts", "[H21] that it isn't there"]
+  },
+  {
+    id: "one-refusal-is-all",
+    what: "a call that was sent twice is taken for refused when one copy of it was",
+    rule: "H21",
+    edits: edit(
+      "src/runtime/PendingCalls.ts",
+      "++call.misses < call.sent",
+      "++call.misses < 1"
+    ),
+    test: ["test/services/pendingcalls.test.ts", "are refused for certain"]
   }
 ]

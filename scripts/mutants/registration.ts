@@ -123,7 +123,7 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
     what: "a tomb names the registrations of the claim on top, not all that are known",
     rule: "R2, H16",
     edits: edit(
-      "adapters/gossip/registrations.ts",
+      "adapters/gossip/ends.ts",
       "union(...view.claims.map(({ claim }) => claim.registrations))",
       "view.claims[0]?.claim.registrations ?? union()"
     ),
@@ -135,7 +135,7 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
     rule: "R2, H26",
     edits: edit(
       "adapters/gossip/owner.ts",
-      "    registrations.entomb(sworm, name, how)\n",
+      "    ends.entomb(sworm, name, how)\n",
       "    core.writeClaim(sworm, name, undefined)\n"
     ),
     test: ["test/services/holes.test.ts", "[H26]"]

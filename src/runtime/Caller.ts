@@ -14,6 +14,7 @@ import type { Directory, Location } from "./Directory.ts"
 import { describe, type Message } from "./Hosted.ts"
 import type { LocalProcess } from "./LocalProcess.ts"
 import type { LocalProcesses } from "./LocalProcesses.ts"
+import { PendingCalls } from "./PendingCalls.ts"
 import { type Envelope, isOpen, NO_CHAIN } from "./Mailbox.ts"
 import type { Receiver } from "./Receiver.ts"
 import { InboundStreams } from "./streams.ts"
@@ -23,17 +24,6 @@ const RETRY_MS = 50
 const BY_HAND = "it was registered by hand: there is no process to take messages"
 /** Room for what a frame holds besides its payload. */
 const HEADER = 4096
-
-/** A call without an answer is sent again after this long, under its number: its frame, or the reply's, may be lost. */
-const RESEND_MS = 500
-
-interface Pending {
-  readonly node: string
-  readonly resume: (reply: Reply) => void
-  readonly resend: () => void
-  resendAtMs: number
-  sent: number
-}
 
 export interface CallerParts {
   readonly node: { readonly id: string; readonly section: SectionId }
@@ -74,38 +64,32 @@ export class Caller {
   readonly #parts: CallerParts
   /** Streams that are read here, from other nodes. */
   readonly streams: InboundStreams
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending: PendingCalls
   /** Where this node's own calls go when their process has come here meanwhile. */
   readonly #here: () => Receiver
-  #lastSeq = 0
 
   constructor(parts: CallerParts, here: () => Receiver) {
     this.#parts = parts
     this.#here = here
+    this.#pending = new PendingCalls(parts.nowMs)
     this.streams = new InboundStreams((to, frame) => this.#transmit(to, frame))
   }
 
   onReply(from: string, seq: number, reply: Reply): void {
     if (reply._tag === "Answer" && reply.kind === STREAM) this.streams.begun(seq, from)
-    this.#pending.get(seq)?.resume(reply)
+    this.#pending.reply(from, seq, reply)
   }
 
   /** A node is out of reach: what was sent to it may or may not have been executed. */
   lose(node: string, reply: Reply): void {
-    for (const call of [...this.#pending.values()]) if (call.node === node) call.resume(reply)
+    this.#pending.lose(node, reply)
     const error = callError("", "OutcomeUnknown", `the stream's node "${node}" was lost`)
     this.streams.fail(error, (_, holder) => holder === node)
   }
 
   /** Sends again what has been without an answer for long; called now and then. */
   resend(): void {
-    const now = this.#parts.nowMs()
-    for (const call of this.#pending.values()) {
-      if (call.resendAtMs > now) continue
-      call.resendAtMs = now + RESEND_MS
-      call.sent++
-      call.resend()
-    }
+    this.#pending.resend()
   }
 
   call(call: Outgoing): Effect.Effect<unknown, unknown> {
@@ -134,7 +118,7 @@ export class Caller {
         resume?.(isSuperseded(answer) ? this.#remote({ ...call, timeoutMs: Math.max(0, timeoutMs) }) : answer)
       },
       forward: () => {
-        forwardedAs = ++this.#lastSeq
+        forwardedAs = this.#pending.next()
         return this.#forward(forwardedAs, process, envelope, Math.max(1, deadlineMs - this.#parts.nowMs()))
       }
     }
@@ -180,9 +164,7 @@ export class Caller {
         if (reply._tag === "Answer") end(this.#readAnswer(seq, name, message, reply))
         else if (reply._tag === "Lost") lost()
       },
-      resend: this.#follow(sworm, name, forwarded, lost),
-      resendAtMs: nowMs() + RESEND_MS,
-      sent: 1
+      resend: this.#follow(sworm, name, forwarded, lost)
     })
     return forwarded
   }
@@ -200,7 +182,19 @@ export class Caller {
       // it may have been executed in a life that is over, and nobody remembers for that
       if (at.continuity !== continuity) return lost()
       if (at.section !== node.section) {
-        const frame = [CALL, seq, this.#floor(), sworm, name, type, tag, payload, remaining, NO_CHAIN, continuity]
+        const frame = [
+          CALL,
+          seq,
+          this.#pending.floor(),
+          sworm,
+          name,
+          type,
+          tag,
+          payload,
+          remaining,
+          NO_CHAIN,
+          continuity
+        ]
         return void this.#send(nodeOf(at.section), frame)
       }
       const process = processes.get(sworm, name)
@@ -215,9 +209,9 @@ export class Caller {
       const { message, name, payload, timeoutMs } = call
       const encoded = this.encode(name, message, payload)
       if (encoded._tag === "Failure") return encoded
-      const seq = ++this.#lastSeq
+      const seq = this.#pending.next()
       // noted before it is sent, so that no other call tells a holder that nothing below it is waited for
-      this.#pending.set(seq, { node: "", resume: () => {}, resend: () => {}, resendAtMs: Infinity, sent: 0 })
+      this.#pending.reserve(seq)
       const deadline = this.#parts.nowMs() + timeoutMs
       const answered = this.#attempts(seq, call, encoded.value, deadline).pipe(
         Effect.timeoutOrElse({ duration: timeoutMs, orElse: () => timedOut(name, timeoutMs) }),
@@ -296,7 +290,7 @@ export class Caller {
           this.#send(nodeOf(at.section), [
             CALL,
             seq,
-            this.#floor(),
+            this.#pending.floor(),
             sworm,
             name,
             message.type,
@@ -307,8 +301,8 @@ export class Caller {
             at.continuity
           ]))
       if (reply._tag === "Answer") return yield* this.#readAnswer(seq, name, message, reply)
-      // after a loss it may have been executed there; so it may when it was sent twice, and "not here" is said of one
-      if (reply._tag === "Lost" || (this.#pending.get(seq)?.sent ?? 1) > 1) sentTo ??= at
+      // after a loss it may have been executed there; so it may when "not here" was said of one copy and not of another
+      if (reply._tag === "Lost" || this.#pending.isUncertain(seq)) sentTo ??= at
       missed = attempt
     }
   })
@@ -320,9 +314,7 @@ export class Caller {
         node: to,
         resume: (reply) => done(Effect.succeed(reply)),
         // this node may have been held up: nobody waits any more, and the holder may have forgotten that it answered
-        resend: () => nowMs() < deadlineMs && transmit(),
-        resendAtMs: nowMs() + RESEND_MS,
-        sent: 1
+        resend: () => nowMs() < deadlineMs && transmit()
       })
       if (!transmit()) done(Effect.succeed({ _tag: "NotHere" }))
       return Effect.sync(() => {
@@ -335,12 +327,6 @@ export class Caller {
   /** Done when what is known of the name has changed, or after a while. */
   news(sworm: string, name: string): Effect.Effect<void> {
     return Effect.raceFirst(this.#parts.directory.changed(sworm, name), Effect.sleep(RETRY_MS))
-  }
-
-  /** The lowest number still waited for: holders may forget what they answered to all below. */
-  #floor(): number {
-    for (const seq of this.#pending.keys()) return seq
-    return this.#lastSeq + 1
   }
 
   #send(to: string, body: ReadonlyArray<unknown>): boolean {

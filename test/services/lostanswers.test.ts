@@ -66,3 +66,32 @@ describe("[H12] a registration whose answer is lost", () => {
     TIMEOUT_MS
   )
 })
+
+/** Node a has asked b to end the first registration of a name; b has, and its answer is lost. */
+const unanswered = async (seed: number) => {
+  const town = townOf(seed)
+  await town.form("a", "b", "c")
+  const name = town.nameAt("b", (n) => `one ${n}@b`)
+  await town.get("b", (things) => things.register(name, Thing, { start: 1 }))
+  await town.until("all know it", () => ["a", "c"].every((id) => town.whereis(id, name) === "b"))
+  town.world.network.change({ delay: { minMs: 50, maxMs: 50 } })
+  const asking = town.begin("a", (things) => things.unregister(name))
+  await town.until("b has ended it", () => town.running("b").length === 0)
+  town.world.network.cut("b", "a")
+  return { asking, name, town }
+}
+
+describe("[R2] an unregister whose answers are lost", () => {
+  it.each([1, 2, 3, 4])(
+    "[R2] is done once its caller hears from others that the registration has ended (seed %i)",
+    async (seed) => {
+      const { asking, name, town } = await unanswered(seed)
+      await town.get("c", (things) => things.register(name, Thing, { start: 2 }))
+      assert.isUndefined(failureOf(await town.ended(asking)))
+      town.world.network.heal()
+      await town.until("all agree", () => town.isTogether() && town.isAgreed())
+      assert.strictEqual(town.running(town.whereis("c", name)!).length, 1)
+    },
+    TIMEOUT_MS
+  )
+})
