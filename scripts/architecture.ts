@@ -11,7 +11,8 @@ const adapterPackages: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 /** Adapters that are made of others. */
 const compositions: Readonly<Record<string, ReadonlyArray<string>>> = {
-  memory: ["gossip"]
+  memory: ["gossip"],
+  etcd: ["gossip"]
 }
 
 /** Clock, randomness, scheduling and I/O: src/protocol is given time and randomness as arguments. */

@@ -1,14 +1,11 @@
 /** Puts one node's parts together: what each needs of the others, and what drives them. */
 import { Clock, Effect, Option, PubSub, Random, type Scope } from "effect"
-import { Discovery } from "../../src/Discovery.ts"
 import * as Dispatching from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import { Node } from "../../src/Node.ts"
-import { nodeOf } from "../../src/protocol/ids.ts"
 import { seededRandom } from "../../src/protocol/random.ts"
 import { HybridClock } from "../../src/protocol/stamp.ts"
 import { isGone, type Member } from "../../src/protocol/swim.ts"
-import { Channel } from "../../src/protocol/wire.ts"
 import type { RegistryChange } from "../../src/Registry.ts"
 import { steadyMs, wallMs } from "../../src/runtime/clocks.ts"
 import { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
@@ -27,13 +24,12 @@ import { Directory } from "./directory.ts"
 import { Draining } from "./draining.ts"
 import { Estates } from "./estates.ts"
 import { GivenUps } from "./givenups.ts"
-import * as Joiner from "./joiner.ts"
+import type { Ground, GroundHooks } from "./ground.ts"
 import * as Leasing from "./leases.ts"
 import { Links } from "./links.ts"
-import * as MembershipDriving from "./membership.ts"
-import { sectionOf } from "./membership.ts"
+import { sectionOf } from "./views.ts"
 import { Mover } from "./mover.ts"
-import { type GossipOptions, resolve } from "./Options.ts"
+import { type GossipOptions, resolve, type ResolvedGossipOptions } from "./Options.ts"
 import { ownerOf, type OwnerParts, refOf } from "./owner.ts"
 import * as Rebalancing from "./rebalancer.ts"
 import { Registrar } from "./registrar.ts"
@@ -44,7 +40,6 @@ import { Recall } from "./recall.ts"
 import { Settler } from "./settler.ts"
 import { Snapshots } from "./snapshots.ts"
 import { Stored } from "./storing.ts"
-import { Replication } from "./replication.ts"
 import * as Requesting from "./requests.ts"
 
 /** The parts that the services are made of. */
@@ -62,9 +57,10 @@ export interface Backend {
   readonly leave: Effect.Effect<void>
 }
 
-export const makeBackend = Effect.fnUntraced(function* (
-  given: GossipOptions
-): Effect.fn.Return<Backend, never, Node | Transport | Discovery | Scope.Scope> {
+export const makeBackend = Effect.fnUntraced(function* <E, R>(
+  given: GossipOptions,
+  makeGround: (options: ResolvedGossipOptions, hooks: GroundHooks) => Effect.Effect<Ground, E, R>
+): Effect.fn.Return<Backend, E, R | Node | Transport | Scope.Scope> {
   const node = yield* Node
   const transport = yield* Transport
   const clock = yield* Clock.Clock
@@ -98,38 +94,24 @@ export const makeBackend = Effect.fnUntraced(function* (
     },
     onGivenUp: (sworm, name) => owned.links.givenUp(sworm, name)
   }, yield* PubSub.sliding<RegistryChange>(4096))
-  const replication: Replication = new Replication(
-    node.section,
-    transport,
-    {
-      others: () => members.view().present.filter(({ id }) => id !== node.id).map(({ id }) => id),
-      // whoever has said goodbye never comes back in that run
-      everyone: () =>
-        members.everyone().filter(({ id, status }) => id !== node.id && status !== "left").map(({ id }) => id),
-      isSyncedPeer: (id) => members.member(id)?.synced ?? false,
-      isMember: (section) => members.member(nodeOf(section)) !== undefined,
-      isForgotten: (section) => members.isForgotten(section)
-    },
-    options.deltaBytes,
-    nowMs,
-    (section, key, _before, after) => directory.apply(section, key, after)
-  )
   const inScope = (effect: Effect.Effect<unknown>): void =>
     void Effect.runForkWith(context)(Effect.forkIn(effect, scope, { startImmediately: true }))
   const after = (millis: number, run: () => void): void =>
     inScope(Effect.andThen(Effect.sleep(millis), Effect.sync(run)))
-  const estates = new Estates(replication, nowMs, after)
-  estates.onSettled = lookAtAll
-  replication.onNews = () => estates.look()
-  const requests = yield* Requesting.make(
-    transport,
-    { frameBytes: options.deltaBytes, partsBytes: 2 * options.maxStateBytes },
-    () => replication.flush()
-  )
   const damping = new Damping(() => members, nowMs, inScope)
   let deaths = 0
-  const members = yield* MembershipDriving.make(node, transport, yield* Discovery, options, {
-    onForgotten: () => inScope(comeBack(core, Joiner.catchUp(members, replication, options, clock), options.onReturn)),
+  const ground = yield* makeGround(options, {
+    fork: inScope,
+    onEntry: (section, key, value) => directory.apply(section, key, value),
+    onNews: () => estates.look(),
+    onCaughtUp: () => {
+      replication.synced = true
+      const { caretaker } = late
+      if (caretaker === undefined || caretaker.mayTakeOver) return
+      caretaker.mayTakeOver = true
+      caretaker.lookAtAll()
+    },
+    onForgotten: () => inScope(comeBack(core, ground.catchUp, options.onReturn)),
     onChange: (member, before) => {
       if (late.caretaker !== undefined && members.deaths() > deaths) {
         deaths = members.deaths()
@@ -146,6 +128,14 @@ export const makeBackend = Effect.fnUntraced(function* (
       core.fence.hurry()
     }
   })
+  const { authority, members, replication } = ground
+  const estates = new Estates(replication, nowMs, after)
+  estates.onSettled = lookAtAll
+  const requests = yield* Requesting.make(
+    transport,
+    { frameBytes: options.deltaBytes, partsBytes: 2 * options.maxStateBytes },
+    () => replication.flush()
+  )
   const dispatch = yield* Dispatching.make(node, transport, processes, {
     find: (sworm, name) => directory.find(sworm, name),
     locate: (sworm, name) => registrations.locate(sworm, name),
@@ -158,6 +148,7 @@ export const makeBackend = Effect.fnUntraced(function* (
     wallMs: wallMs(clock),
     stamps,
     replication,
+    authority,
     directory,
     members,
     estates,
@@ -195,17 +186,13 @@ export const makeBackend = Effect.fnUntraced(function* (
   const registrar = new Registrar(core, registrations, recall)
   const caretaker = late.caretaker = new Caretaker(core, new Settler(core), recall)
   const rebalancer = late.rebalancer = yield* Rebalancing.make(core, mover, budget)
-  replication.onCaughtUp = () => {
-    replication.synced = true
-    if (caretaker.mayTakeOver) return
-    caretaker.mayTakeOver = true
-    caretaker.lookAtAll()
-  }
   const collector = new Collector(core, options.tombAgeMs)
   core.fence.onChange = lookAtAll
   yield* core.fence.drive
-  yield* drive(core, caretaker, collector, transport)
-  yield* Effect.forkScoped(Joiner.join(members, replication, options))
+  yield* ground.begin(core, () => {
+    caretaker.lookAtReleased()
+    collector.collect()
+  })
   const leave = makeLeave(core, rebalancer, snapshots)
   yield* Effect.addFinalizer(() => leave)
   const draining = new Draining(core, mover)
@@ -259,39 +246,3 @@ const makeLeave = (
     )
   })
 }
-
-/** Feeds replication from its channel and its links, and compares copies with a random peer again and again. */
-const drive = Effect.fnUntraced(function* (
-  core: Core,
-  caretaker: Caretaker,
-  collector: Collector,
-  transport: Transport
-) {
-  const { nowMs, options, replication } = core.parts
-  const endReceive = transport.receive(Channel.sync, (from, body) => replication.receive(from, body))
-  const endEvents = transport.subscribe({
-    up: (peer) => replication.linkUp(peer),
-    down: (peer) => replication.linkDown(peer),
-    unreachable: () => {}
-  })
-  for (const peer of transport.peers()) replication.linkUp(peer)
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      endReceive()
-      endEvents()
-    })
-  )
-  let turn = 0
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(
-    Effect.sleep(options.syncIntervalMs),
-    Effect.sync(() => {
-      const linked = replication.linked()
-      const peer = linked[turn++ % Math.max(1, linked.length)]
-      if (peer !== undefined) replication.compareWith(peer)
-      caretaker.lookAtReleased()
-      replication.sweep(nowMs())
-      replication.prune()
-      collector.collect()
-    })
-  )))
-})

@@ -71,7 +71,7 @@ export class Collector {
     }
     if (isNeeded) return
     this.#core.parts.replication.raiseFloor(epoch)
-    replica.bury(section)
+    this.#core.parts.replication.bury(section)
   }
 
   /** What has to happen before this key's section can go; what is this node's to copy, it copies. */

@@ -22,9 +22,8 @@ import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
 import { Fence } from "./fence.ts"
 import { type Host, Hosts } from "./hosts.ts"
-import type { MembershipDriver } from "./membership.ts"
+import type { Authority, MembershipDriver, ReplicationDriver } from "./ground.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
-import type { Replication } from "./replication.ts"
 import type { Requests } from "./requests.ts"
 
 export interface CoreParts {
@@ -35,7 +34,9 @@ export interface CoreParts {
   /** For when something was. */
   readonly wallMs: () => number
   readonly stamps: HybridClock
-  readonly replication: Replication
+  readonly replication: ReplicationDriver
+  /** Where a store has the last word. */
+  readonly authority: Authority | undefined
   readonly directory: Directory
   readonly members: MembershipDriver
   readonly estates: Estates

@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import { warn } from "../../src/runtime/log.ts"
-import type { MembershipDriver } from "./membership.ts"
+import type { MembershipDriver } from "./ground.ts"
 
 const DEATHS = 3
 const WITHIN_MS = 60_000

@@ -10,7 +10,7 @@ import { asArray, asCount, asFlag, asText } from "../../src/protocol/wire.ts"
 import { type NameTaken, type ProcessRef, Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, ASK_TIMEOUT_MS } from "./attempts.ts"
 import type { Core } from "./core.ts"
-import { sectionOf } from "./membership.ts"
+import { sectionOf } from "./views.ts"
 import type { Registered, Registration } from "./registrationFrames.ts"
 import { Method } from "./requests.ts"
 

@@ -7,7 +7,7 @@ import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { NotRegistered, type Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, ASK_TIMEOUT_MS, CHANGE_TIMEOUT_MS, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
-import { sectionOf } from "./membership.ts"
+import { sectionOf } from "./views.ts"
 import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
 

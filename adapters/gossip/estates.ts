@@ -3,13 +3,13 @@
  * acknowledged. Before its names are taken over, everyone tells everyone what they have of its section: one round trip.
  */
 import type { SectionId } from "../../src/protocol/ids.ts"
-import type { Replication } from "./replication.ts"
+import type { ReplicationDriver } from "./ground.ts"
 
 /** Who doesn't say within this time is not waited for. */
 const LIMIT_MS = 500
 
 export class Estates {
-  readonly #replication: Replication
+  readonly #replication: ReplicationDriver
   readonly #nowMs: () => number
   readonly #open = new Map<SectionId, number>()
   /** Called when the names of a dead node may be taken over. */
@@ -17,7 +17,7 @@ export class Estates {
 
   readonly #after: (millis: number, run: () => void) => void
 
-  constructor(replication: Replication, nowMs: () => number, after: (millis: number, run: () => void) => void) {
+  constructor(replication: ReplicationDriver, nowMs: () => number, after: (millis: number, run: () => void) => void) {
     this.#replication = replication
     this.#nowMs = nowMs
     this.#after = after

@@ -11,7 +11,7 @@ import type { SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import type { Hosted } from "../../src/runtime/Hosted.ts"
 import type { Core } from "./core.ts"
-import { sectionOf } from "./membership.ts"
+import { sectionOf } from "./views.ts"
 import { Method } from "./requests.ts"
 
 /** The others wait this much longer than the stopping side takes: for clocks that differ, and for frames under way. */

@@ -3,7 +3,8 @@ import type { Candidate } from "../../src/Placement.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import type { Member } from "../../src/protocol/swim.ts"
 import type { Directory } from "./directory.ts"
-import { type MembershipDriver, sectionOf, type View } from "./membership.ts"
+import type { MembershipDriver, View } from "./ground.ts"
+import { sectionOf } from "./views.ts"
 
 /** Sets of hosts that are kept, by sworm and type. */
 const MAX_KNOWN = 1000

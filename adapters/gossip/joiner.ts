@@ -3,7 +3,8 @@ import { Clock, Effect } from "effect"
 import { compareText } from "../../src/protocol/ids.ts"
 import { steadyMs } from "../../src/runtime/clocks.ts"
 import { warn } from "../../src/runtime/log.ts"
-import type { MembershipDriver } from "./membership.ts"
+import type { MembershipDriver } from "./ground.ts"
+import type { Gossiping } from "./membership.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Replication } from "./replication.ts"
 
@@ -12,7 +13,7 @@ const WARMING_REDIAL_MS = 1000
 const EXCHANGE_MS = 200
 
 export const join = Effect.fnUntraced(function* (
-  members: MembershipDriver,
+  members: Gossiping,
   replication: Replication,
   options: ResolvedGossipOptions
 ) {

@@ -1,71 +1,29 @@
 /** Drives the membership protocol over a transport: time, links and discovery in; members and their changes out. */
 import { Clock, Effect, PubSub, Random, type Scope, Stream } from "effect"
 import type { Discovery } from "../../src/Discovery.ts"
-import type { Member, MemberChange } from "../../src/Membership.ts"
+import type { MemberChange } from "../../src/Membership.ts"
 import type { Node } from "../../src/Node.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
-import { hash32, mix32 } from "../../src/protocol/hash.ts"
-import { bootOf, compareText, nodeOf, type SectionId, sectionId } from "../../src/protocol/ids.ts"
+import { bootOf, nodeOf } from "../../src/protocol/ids.ts"
 import { seededRandom } from "../../src/protocol/random.ts"
-import { type Announcement, isGone, type Member as SwimMember, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
+import { isGone, Swim, type SwimOutput } from "../../src/protocol/swim.ts"
 import { Channel, decodeSwim, encodeSwim } from "../../src/protocol/wire.ts"
 import { steadyMs } from "../../src/runtime/clocks.ts"
 import { TransportError } from "../../src/SwormError.ts"
 import type { Transport } from "../../src/Transport.ts"
 import { warn } from "../../src/runtime/log.ts"
 import { publish } from "./events.ts"
+import type { MembershipDriver, MembershipHooks } from "./ground.ts"
+import { publicMember, Views } from "./views.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 
-/** The members as everything else here sees them; a new one is made at each change. */
-export interface View {
-  /** Everyone who takes part, suspects included. */
-  readonly present: ReadonlyArray<SwimMember>
-  /** Those among which names are placed and registrars chosen: present, synced, not leaving. */
-  readonly active: ReadonlyArray<SwimMember>
-  /** Nodes with equal views of who is active have equal hashes. */
-  readonly hash: number
-}
-
-export interface MembershipDriver {
-  readonly view: () => View
-  /** Views that held until a moment ago (`joinGrace`), the latest first: their registrars may know what others don't yet. */
-  readonly previous: () => ReadonlyArray<View>
-  readonly member: (id: string) => SwimMember | undefined
-  readonly everyone: () => ReadonlyArray<SwimMember>
-  readonly isGone: (section: SectionId) => boolean
-  /** Is it of a run that was dead for so long that nothing of it is believed any more? */
-  readonly isForgotten: (section: SectionId) => boolean
-  readonly self: () => SwimMember
-  readonly announce: (change: Announcement) => void
-  /** How often this node was told that it is dead. */
-  readonly deaths: () => number
-  readonly changes: Stream.Stream<MemberChange>
+/** The members, and how this node reaches them. */
+export interface Gossiping extends MembershipDriver {
   /** Dials every address that discovery knows and every member that is not connected; done when all have answered. */
   readonly dial: Effect.Effect<void>
 }
 
-export interface MembershipHooks {
-  readonly onChange: (member: SwimMember, before: SwimMember | undefined) => void
-  /** This node was away for longer than anybody remembers (R11). */
-  readonly onForgotten: () => void
-}
-
 const DIAL_TIMEOUT_MS = 2000
-const MAX_PREVIOUS = 8
-
-const makeView = (swim: Swim): View => {
-  const present = swim.present()
-  const active = present.filter(({ status, synced }) => synced && status !== "leaving")
-    .sort((a, b) => compareText(a.id, b.id))
-  let hash = 0
-  for (const { boot, id } of active) hash = mix32(hash ^ hash32(id, boot >>> 0))
-  return { present, active, hash }
-}
-
-export const publicMember = ({ cordoned = false, hash: _, life: _life, ...member }: SwimMember): Member => ({
-  ...member,
-  cordoned
-})
 
 export const make = Effect.fnUntraced(function* (
   node: Node,
@@ -73,7 +31,7 @@ export const make = Effect.fnUntraced(function* (
   discovery: Discovery,
   options: ResolvedGossipOptions,
   hooks: MembershipHooks
-): Effect.fn.Return<MembershipDriver, never, Scope.Scope> {
+): Effect.fn.Return<Gossiping, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const seed = yield* Random.nextIntBetween(1, 0x7fffffff)
   const changes = yield* PubSub.sliding<MemberChange>(1024)
@@ -86,8 +44,7 @@ export const make = Effect.fnUntraced(function* (
     options.swim,
     seededRandom(seed)
   )
-  let view = makeView(swim)
-  let previous: Array<{ readonly view: View; readonly until: number }> = []
+  const views = new Views(swim.present(), options.joinGraceMs, now)
 
   const perform = (outputs: ReadonlyArray<SwimOutput>): void => {
     const dropped: Array<string> = []
@@ -105,9 +62,7 @@ export const make = Effect.fnUntraced(function* (
       // a connection that outlived its member (a split does not end it) would never say more than pings do: dialled
       // anew, both sides tell all they know, and whoever is thought dead refutes it
       if (member.status === "dead" && before?.status !== "dead") dropped.push(member.id)
-      const next = makeView(swim)
-      if (next.hash !== view.hash) previous = [{ view, until: now() }, ...previous].slice(0, MAX_PREVIOUS)
-      view = next
+      views.change(swim.present())
       hooks.onChange(member, before)
       publish(changes, {
         member: publicMember(member),
@@ -175,11 +130,8 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return {
-    view: () => view,
-    previous: () => {
-      previous = previous.filter(({ until }) => now() - until <= options.joinGraceMs)
-      return previous.map(({ view }) => view)
-    },
+    view: () => views.current,
+    previous: () => views.previous,
     member: (other) => swim.members.get(other),
     everyone: () => [...swim.members.values()],
     isGone: (section) => {
@@ -196,5 +148,3 @@ export const make = Effect.fnUntraced(function* (
     dial
   }
 })
-
-export const sectionOf = (member: SwimMember): SectionId => sectionId(member.id, member.boot)

@@ -4,29 +4,24 @@
  *
  * @module gossip
  */
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import type { Discovery } from "../../src/Discovery.ts"
-import type { Dispatch } from "../../src/Dispatch.ts"
-import type { Handoff } from "../../src/Handoff.ts"
-import type { Membership } from "../../src/Membership.ts"
 import type { Node } from "../../src/Node.ts"
-import type { Registry } from "../../src/Registry.ts"
-import type { Supervisor } from "../../src/Supervisor.ts"
 import type { Transport } from "../../src/Transport.ts"
+import { makeBackend } from "./backend.ts"
+import { makeGround } from "./gossiping.ts"
 import type { GossipOptions } from "./Options.ts"
-import { makeServices } from "./services.ts"
+import { makeServices, type Services } from "./services.ts"
 
 export type { GossipOptions, Preset } from "./Options.ts"
-
-/** What a backend provides. */
-export type Services = Membership | Registry | Supervisor | Handoff | Dispatch
+export type { Services } from "./services.ts"
 
 /**
  * The four services on one node. Closing the scope leaves the cluster: every process is handed over first.
  *
  * @example
  * ```ts
- * import { Layer } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { Discovery } from "@sworm/sworm"
  * import * as Gossip from "@sworm/sworm/gossip"
  * import * as WebSocketTransport from "@sworm/sworm/websocket"
@@ -38,4 +33,5 @@ export type Services = Membership | Registry | Supervisor | Handoff | Dispatch
  */
 export const layer = (
   options: GossipOptions = {}
-): Layer.Layer<Services, never, Node | Transport | Discovery> => Layer.effectContext(makeServices(options))
+): Layer.Layer<Services, never, Node | Transport | Discovery> =>
+  Layer.effectContext(Effect.map(makeBackend(options, makeGround), makeServices))

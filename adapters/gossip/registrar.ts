@@ -12,7 +12,7 @@ import { NameTaken, type ProcessRef, type RegisterError, Unavailable, Unregister
 import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
 import { type Core, keyOf } from "./core.ts"
 import { Doubts } from "./doubts.ts"
-import { sectionOf } from "./membership.ts"
+import { sectionOf } from "./views.ts"
 import {
   checkData,
   readOutcome,

@@ -11,7 +11,7 @@ import type { Lookup } from "../../src/Registry.ts"
 import { type InvalidInput, NotOwner, NotRegistered, type ProcessRef, type Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, again, ASK_TIMEOUT_MS, CHANGE_TIMEOUT_MS, checkMetadata, kept, retrying } from "./attempts.ts"
 import type { Core } from "./core.ts"
-import type { View } from "./membership.ts"
+import type { View } from "./ground.ts"
 import { Method } from "./requests.ts"
 
 export class Registrations {

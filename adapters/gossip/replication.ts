@@ -9,6 +9,7 @@ import { type OnChange, Replica, type Versions } from "../../src/protocol/replic
 import { Channel, decodeSync, encodeSync, type SyncMessage } from "../../src/protocol/wire.ts"
 import { Unavailable } from "../../src/SwormError.ts"
 import type { Peer, Transport } from "../../src/Transport.ts"
+import type { ReplicationDriver } from "./ground.ts"
 
 interface PeerState {
   /** What the peer said it has; `undefined` until it says so on this connection. */
@@ -50,7 +51,7 @@ const IN_FLIGHT_MS = 500
 const PULL_MS = 100
 const SWEEP_AFTER_MS = 60_000
 
-export class Replication {
+export class Replication implements ReplicationDriver {
   readonly replica: Replica
   /** No epoch at or below it is given again (H5). */
   floor = 0
@@ -175,6 +176,10 @@ export class Replication {
   /** No epoch at or below it is given again. */
   raiseFloor(epoch: number): void {
     this.floor = Math.max(this.floor, epoch)
+  }
+
+  bury(section: SectionId): void {
+    this.replica.bury(section)
   }
 
   /** Has a peer buried at least as much of a dead section as is stored here? Then its tombs are in living ones. */

@@ -1,38 +1,30 @@
 /** The services, as the rest of the program sees them: Membership here, the others beside. */
-import { Context, Effect, type Scope, Stream } from "effect"
-import type { Discovery } from "../../src/Discovery.ts"
+import { Context, Effect, Stream } from "effect"
 import { Dispatch } from "../../src/Dispatch.ts"
 import { Handoff } from "../../src/Handoff.ts"
 import { Membership } from "../../src/Membership.ts"
-import type { Node } from "../../src/Node.ts"
 import { Registry } from "../../src/Registry.ts"
 import { Supervisor } from "../../src/Supervisor.ts"
 import { InvalidInput, Unavailable } from "../../src/SwormError.ts"
-import type { Transport } from "../../src/Transport.ts"
-import { type Backend, makeBackend } from "./backend.ts"
+import type { Backend } from "./backend.ts"
 import { handoffOf } from "./handoffs.ts"
-import { type MembershipDriver, publicMember } from "./membership.ts"
-import type { GossipOptions } from "./Options.ts"
+import type { MembershipDriver } from "./ground.ts"
+import { publicMember } from "./views.ts"
 import { registryOf } from "./registry.ts"
 import { supervisorOf } from "./supervisor.ts"
 
+/** What a backend provides. */
+export type Services = Membership | Registry | Supervisor | Handoff | Dispatch
+
 const AWAIT_SYNCED_MS = 30_000
 
-export const makeServices = Effect.fnUntraced(function* (
-  options: GossipOptions
-): Effect.fn.Return<
-  Context.Context<Membership | Registry | Supervisor | Handoff | Dispatch>,
-  never,
-  Node | Transport | Discovery | Scope.Scope
-> {
-  const backend = yield* makeBackend(options)
-  return Context.make(Membership, membershipOf(backend)).pipe(
+export const makeServices = (backend: Backend): Context.Context<Services> =>
+  Context.make(Membership, membershipOf(backend)).pipe(
     Context.add(Registry, registryOf(backend)),
     Context.add(Supervisor, supervisorOf(backend)),
     Context.add(Handoff, handoffOf(backend)),
     Context.add(Dispatch, backend.core.parts.dispatch)
   )
-})
 
 // ---- Membership
 
