@@ -98,7 +98,7 @@ export interface Registry {
   readonly lookup: (
     sworm: string,
     name: string,
-    guarantee: "cached" | "owner"
+    guarantee: Guarantee
   ) => Effect.Effect<Lookup, Unavailable>
   /** Every name of the sworm, in order of name. */
   readonly registered: (sworm: string) => Effect.Effect<ReadonlyArray<ProcessRef>>

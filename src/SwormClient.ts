@@ -3,7 +3,16 @@ import type { Effect, Exit, Option, Scope, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { CallOptions } from "./Dispatch.ts"
 import type * as Process from "./Process.ts"
-import type { AdoptOptions, Entry, Lookup, MonitorEvent, Query, RegistryChange, WatchEvent } from "./Registry.ts"
+import type {
+  AdoptOptions,
+  Entry,
+  Guarantee,
+  Lookup,
+  MonitorEvent,
+  Query,
+  RegistryChange,
+  WatchEvent
+} from "./Registry.ts"
 import type {
   CallError,
   InvalidInput,
@@ -82,7 +91,7 @@ export interface SwormClient<in out P extends Process.Any, in out Key = string, 
   /** Who has the name, as this node knows it; with a guarantee asked for, an answer that says which it carries. */
   readonly whereis: {
     (name: Key): Effect.Effect<Option.Option<ProcessRef>>
-    (name: Key, guarantee: "cached" | "owner"): Effect.Effect<Lookup, Unavailable>
+    (name: Key, guarantee: Guarantee): Effect.Effect<Lookup, Unavailable>
   }
   /** Every name, in order. */
   readonly registered: Effect.Effect<ReadonlyArray<ProcessRef>>

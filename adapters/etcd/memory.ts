@@ -155,13 +155,16 @@ class Server {
       const asksForLeader = headers["grpc-metadata-hasleader"] === "true"
       // it waits for one
       if (fault === "noLeader" && !asksForLeader && needsLeader(path, plain)) return Effect.never
-      const exit = refusing(() => {
+      const served = refusing(() => {
         if (fault === "noLeader" && asksForLeader) throw noLeader()
         if (fault === "full" && needsSpace(path, plain)) throw noSpace()
         return serve(this.#store, path, plain, nowMs)
       })
-      if (this.#store.revision !== before || path === "/v3/kv/compaction") this.#wake()
-      return path === "/v3/lease/grant" ? Effect.tap(exit, () => this.#expireLater()) : exit
+      const told = Effect.tap(served, () => {
+        if (this.#store.revision !== before || path === "/v3/kv/compaction") this.#wake()
+        return Effect.void
+      })
+      return path === "/v3/lease/grant" ? Effect.tap(told, () => this.#expireLater()) : told
     })
   }
 

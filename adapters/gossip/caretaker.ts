@@ -267,7 +267,8 @@ export class Caretaker {
       core.startProcess(sworm, name, spec, epoch, recalled).pipe(
         Effect.matchEffect({
           onFailure: (error) => {
-            core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
+            // of a name that is another's already this node hears in a moment
+            if (error._tag !== "Refused") core.emit({ _tag: "StartFailed", sworm, name, detail: error.message })
             return Effect.sync(() => this.#later(slot))
           },
           onSuccess: (process) => {
@@ -278,7 +279,9 @@ export class Caretaker {
               core.parts.processes.remove(process)
               return process.close("Superseded")
             }
-            return Effect.sync(() => this.#taken(process, { ...still, epoch: Math.max(epoch, still.epoch) }, recalled))
+            return Effect.sync(() =>
+              this.#taken(process, { ...still, epoch: Math.max(epoch, still.epoch, process.epoch) }, recalled)
+            )
           }
         })
       )

@@ -14,7 +14,7 @@ import { type Hosted } from "../../src/runtime/Hosted.ts"
 import { type Brought, LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
-import { StartFailed, TooManyProcesses } from "../../src/SwormError.ts"
+import { StartFailed, TooManyProcesses, type Unavailable } from "../../src/SwormError.ts"
 import { warn } from "../../src/runtime/log.ts"
 import { pickOf } from "../../src/runtime/ungated.ts"
 import type { Directory } from "./directory.ts"
@@ -22,7 +22,7 @@ import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
 import { Fence } from "./fence.ts"
 import { type Host, Hosts } from "./hosts.ts"
-import type { Authority, MembershipDriver, ReplicationDriver } from "./ground.ts"
+import type { Authority, MembershipDriver, Refused, ReplicationDriver } from "./ground.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Requests } from "./requests.ts"
 
@@ -51,6 +51,9 @@ export interface CoreParts {
   /** Runs something in the background, as long as the backend lives. */
   readonly fork: (effect: Effect.Effect<unknown>) => void
 }
+
+/** Why a process has not started here. */
+export type StartFailure = StartFailed | TooManyProcesses | Refused | Unavailable
 
 const WARN_EVERY_MS = 5000
 export const keyOf = (sworm: string, name: string): string => `${sworm}\n${name}`
@@ -349,6 +352,24 @@ export class Core {
     name: string,
     spec: Spec,
     epoch: number,
+    handoff: Brought | undefined,
+    isPrepared = false
+  ): Effect.Effect<LocalProcess, StartFailure> {
+    const { authority } = this.parts
+    // what a move brings is the source's until that lets go of it
+    if (authority === undefined || isPrepared) return this.#startHere(sworm, name, spec, epoch, handoff)
+    return Effect.flatMap(authority.acquire(sworm, name, epoch), (granted) =>
+      Effect.onError(
+        this.#startHere(sworm, name, spec, granted, handoff),
+        () => Effect.sync(() => authority.release(sworm, name))
+      ))
+  }
+
+  #startHere(
+    sworm: string,
+    name: string,
+    spec: Spec,
+    epoch: number,
     handoff: Brought | undefined
   ): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> {
     return Effect.suspend((): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> => {
@@ -366,7 +387,7 @@ export class Core {
         // its registration is over, and nobody has come to decide about it yet
         processes.remove(ended)
         this.emit({ _tag: "Stopped", ref: { sworm, name, node: node.id, epoch: ended.epoch } })
-        return Effect.andThen(ended.close("Unregistered"), this.startProcess(sworm, name, spec, epoch, handoff))
+        return Effect.andThen(ended.close("Unregistered"), this.#startHere(sworm, name, spec, epoch, handoff))
       }
       if (processes.count(sworm) >= hosted.maxChildren) {
         return Effect.fail(new TooManyProcesses({ sworm, node: node.id, max: hosted.maxChildren }))
@@ -392,6 +413,11 @@ export class Core {
         Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
       )
     })
+  }
+
+  /** Has what this node wrote been accepted where a store has the last word? Elsewhere it is. */
+  accepted(version: number): Effect.Effect<boolean> {
+    return this.parts.authority?.accepted(version) ?? Effect.succeed(true)
   }
 
   /** Logs a warning, at most one every few seconds. */

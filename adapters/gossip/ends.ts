@@ -140,7 +140,7 @@ export class Ends {
     return Effect.suspend((): Effect.Effect<Answer> => {
       if (this.#core.isBusy(sworm, name)) return Effect.succeed(null)
       const held = this.#held(sworm, name)
-      if (held.some((id) => meant.includes(id))) return this.#end(sworm, name, "Unregistered")
+      if (held.some((id) => meant.includes(id))) return this.#endAccepted(sworm, name)
       return Effect.succeed(held.length === 0 ? null : held)
     })
   }
@@ -169,6 +169,14 @@ export class Ends {
       core.emit({ _tag: "Stopped", ref: { sworm, name, node: process.node, epoch: process.epoch } })
       return Effect.as(this.#close(process), version)
     })
+  }
+
+  /** Ended where a store has the last word, too. */
+  #endAccepted(sworm: string, name: string): Effect.Effect<number | null> {
+    return Effect.flatMap(
+      this.#end(sworm, name, "Unregistered"),
+      (version) => Effect.map(this.#core.accepted(version), (is) => is ? version : null)
+    )
   }
 
   /** Waits for the process's end, unless its own finalizers take long: they go on by themselves. */

@@ -66,8 +66,14 @@ export class Fence {
     return (placement.quorum ?? 0) > 0 || placement.survives !== undefined
   }
 
+  /** Is there anything to ask before each message? */
+  isAsked(hosted: Hosted): boolean {
+    return this.#core.parts.authority !== undefined || Fence.isAsked(hosted)
+  }
+
   /** May a sworm go on here? */
   holds(hosted: Hosted): boolean {
+    if (this.#core.parts.authority?.holds() === false) return false
     if (!Fence.isAsked(hosted)) return true
     const { node, nowMs } = this.#core.parts
     const now = nowMs()

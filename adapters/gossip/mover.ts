@@ -326,9 +326,9 @@ export class Mover {
         return Effect.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
       }
       const handoff = decoded === undefined ? undefined : { state: decoded.value }
-      return core.startProcess(sworm, name, spec, epoch, handoff).pipe(
+      return core.startProcess(sworm, name, spec, epoch, handoff, true).pipe(
         Effect.match({
-          onFailure: (error) => refused("Refused", error.message),
+          onFailure: (error) => refused("Refused", error._tag === "Refused" ? "it is another's" : error.message),
           onSuccess: (process): Prepared => {
             process.status = "prepared"
             process.preparedFrom = source

@@ -5,7 +5,6 @@ import type { Residency } from "../../src/runtime/Residency.ts"
 import type { SnapshotQueue } from "../../src/runtime/Snapshots.ts"
 import type { TimerQueue } from "../../src/runtime/TimerQueue.ts"
 import type { ProcessRef } from "../../src/SwormError.ts"
-import { Fence } from "./fence.ts"
 import type { Core } from "./core.ts"
 import type { GivenUps } from "./givenups.ts"
 import type { Links } from "./links.ts"
@@ -30,7 +29,8 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
   get node() {
     return parts().core.parts.node
   },
-  guard: (hosted) => Fence.isAsked(hosted) ? () => parts().core.fence.holds(hosted) : undefined,
+  guard: (hosted) => parts().core.fence.isAsked(hosted) ? () => parts().core.fence.holds(hosted) : undefined,
+  admits: (process, epoch) => parts().core.parts.authority?.admits(process, epoch) ?? true,
   nowMs: () => parts().core.parts.nowMs(),
   wallMs: () => parts().core.parts.wallMs(),
   renew: (process) => {

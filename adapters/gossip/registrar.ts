@@ -375,7 +375,7 @@ export class Registrar {
     // the registrar may not know yet what has ended here, nor this node before `init` what ends meanwhile
     const above = (): number => Math.max(asked, core.nextEpoch(sworm, name))
     const claimed = (process: LocalProcess | undefined, stored?: StoredState): Registered => {
-      const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1)
+      const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1, process?.epoch ?? 0)
       const claim: Claim = {
         epoch,
         start,
@@ -404,19 +404,25 @@ export class Registrar {
       if (spec === undefined) return Effect.sync(() => claimed(undefined))
       // it has just ended to host the sworm, which the registrar knows by the time that it hears this
       if (core.parts.processes.hosted(sworm) === undefined) return again
-      const startFrom = (stored?: StoredState): Effect.Effect<Registered, RegisterError> =>
+      const startFrom = (stored?: StoredState): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
         Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored?.recalled), (process) => {
           const taken = this.#known(sworm, name, reg)
           if (taken === undefined) return Effect.sync(() => claimed(process, stored))
           core.parts.processes.remove(process)
           return Effect.andThen(process.close("Superseded"), taken)
-        })
+        }).pipe(
+          Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref })))
+        )
       return this.#recall.mayBeStored(sworm, spec)
         ? Effect.flatMap(this.#recall.stored(sworm, name, spec), startFrom)
         : startFrom()
     })
+    const accepted = Effect.flatMap(
+      operation,
+      (made) => made === AGAIN ? again : Effect.map(core.accepted(made.version), (is) => is ? made : AGAIN)
+    )
     return Effect.suspend((): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
-      core.exclusively(sworm, name, operation) ?? again
+      core.exclusively(sworm, name, accepted) ?? again
     )
   }
 }

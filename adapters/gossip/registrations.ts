@@ -201,7 +201,7 @@ export class Registrations {
       const version = this.#core.change(sworm, name, change)
       if (version === undefined) return Effect.fail(new NotRegistered({ sworm, name }))
       if (change._tag === "Renew") this.onRenewed(sworm, name)
-      return Effect.succeed(version)
+      return Effect.map(this.#core.accepted(version), (is) => is ? version : AGAIN)
     })
   }
 }

@@ -2,22 +2,25 @@
 import { Duration, Effect, Option, type Scope, Stream } from "effect"
 import { nodeOf } from "../../src/protocol/ids.ts"
 import { type MetaEntry, metaKey } from "../../src/protocol/wire.ts"
-import type { AdoptOptions, Entry, Query, Registry, RegistryTables } from "../../src/Registry.ts"
+import type { AdoptOptions, Entry, Lookup, Query, Registry, RegistryTables } from "../../src/Registry.ts"
 import { InvalidInput, NotRegistered, type ProcessRef, type RegisterError, Unavailable } from "../../src/SwormError.ts"
 import { checkMetadata, checkName } from "./attempts.ts"
 import type { Backend } from "./backend.ts"
 import { type Core, keyOf } from "./core.ts"
+import type { Authority } from "./ground.ts"
 import { entryOf } from "./slot.ts"
 
 export const registryOf = (backend: Backend): Registry => {
   const { core, ends, registrations } = backend
-  const { directory, options } = core.parts
+  const { authority, directory, options } = core.parts
   const { watches } = directory
   return {
     whereis: (sworm, name) => Effect.sync(() => Option.fromUndefinedOr(directory.ref(sworm, name))),
     lookup: (sworm, name, guarantee) =>
       guarantee === "owner"
         ? registrations.lookup(sworm, name)
+        : guarantee === "linearizable"
+        ? linearizable(authority, sworm, name)
         : Effect.sync(() => ({ ref: Option.fromUndefinedOr(directory.ref(sworm, name)), guarantee })),
     registered: (sworm) => Effect.sync(() => directory.refs(sworm)),
     select: (sworm, query) => Effect.sync(() => select(core, sworm, query)),
@@ -93,6 +96,21 @@ const count = ({ parts: { directory } }: Core, sworm: string, node: string | und
     if (!directory.isGone(section) && (node === undefined || nodeOf(section) === node)) sum += names
   }
   return sum
+}
+
+const linearizable = (
+  authority: Authority | undefined,
+  sworm: string,
+  name: string
+): Effect.Effect<Lookup, Unavailable> => {
+  if (authority === undefined) {
+    const detail = `gossip gives no linearizable answer: ask with "owner", or use the etcd backend`
+    return Effect.fail(new Unavailable({ operation: `look up "${name}"`, detail }))
+  }
+  return Effect.map(authority.lookup(sworm, name), (ref) => ({
+    ref: Option.fromUndefinedOr(ref),
+    guarantee: "linearizable"
+  }))
 }
 
 // ---- registering by hand

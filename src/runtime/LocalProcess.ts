@@ -31,6 +31,8 @@ export interface ProcessOwner {
   readonly node: { readonly id: string; readonly boot: number; readonly section: SectionId }
   /** May processes of this sworm handle messages now? Absent from those that always may. */
   readonly guard?: ((hosted: Hosted) => (() => boolean) | undefined) | undefined
+  /** May it serve at this epoch already? If not, it is told to again once it may. Absent where it always may. */
+  readonly admits?: ((process: LocalProcess, epoch: number) => boolean) | undefined
   /** For how long something takes. */
   readonly nowMs: () => number
   readonly wallMs: () => number
@@ -239,7 +241,7 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** Takes messages from now on, the waiting ones first. One that starts again serves when it is done with that. */
   serve(epoch: number): void {
     if (this.status === "restarting" || this.status === "waking") this.epoch = epoch
-    else this.#begin(epoch)
+    else if (this.#owner.admits?.(this, epoch) !== false) this.#begin(epoch)
   }
 
   #begin(epoch: number): void {

@@ -2,7 +2,7 @@
 import { Effect, Option, Stream } from "effect"
 import type { CallOptions, Dispatch } from "../Dispatch.ts"
 import type * as Process from "../Process.ts"
-import type { Query, Registry, WatchEvent } from "../Registry.ts"
+import type { Guarantee, Query, Registry, WatchEvent } from "../Registry.ts"
 import { CallError, InvalidInput, type ProcessRef } from "../SwormError.ts"
 import type { EnsureError, RegisterOptions, SwormClient, Watched } from "../SwormClient.ts"
 import type { LinkOptions, PlanChange, Supervisor, SupervisorEvent } from "../Supervisor.ts"
@@ -207,7 +207,7 @@ export const makeClient = (parts: ClientParts): Erased => {
     })
   }
 
-  const whereis = (key: unknown, guarantee?: "cached" | "owner"): Effect.Effect<unknown, unknown> => {
+  const whereis = (key: unknown, guarantee?: Guarantee): Effect.Effect<unknown, unknown> => {
     // the hot path: one look-up in a map
     if (guarantee === undefined && keys.areStrings) return registry.whereis(sworm, key as string)
     return Effect.suspend((): Effect.Effect<unknown, unknown> =>

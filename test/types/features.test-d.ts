@@ -254,12 +254,12 @@ export const uses = Effect.gen(function* () {
   // whereis says which guarantee it carries only when one is asked for
   const found = rooms.whereis(id)
   same<Parts<typeof found>, readonly [Option.Option<SwormError.ProcessRef>, never, never]>(true)
-  for (const guarantee of ["cached", "owner"] as const) {
+  for (const guarantee of ["cached", "owner", "linearizable"] as const) {
     const looked = rooms.whereis(id, guarantee)
     same<Parts<typeof looked>, readonly [Registry.Lookup, SwormError.Unavailable, never]>(true)
   }
-  // @ts-expect-error gossip gives no such guarantee
-  rooms.whereis(id, "linearizable")
+  // @ts-expect-error no such guarantee
+  rooms.whereis(id, "strict")
 
   // what ensure can fail with besides: all of register, but that the name is taken
   const ensured = rooms.ensure(Room, id, { seats: 1 }, { timeout: "1 second", metadata: team, idleTimeout: "1 minute" })

@@ -1,0 +1,188 @@
+/** Etcd has the last word: a process runs where its name is held there, and for as long as this node's lease holds. */
+import { Effect } from "effect"
+import type { NameEntry } from "../../../src/protocol/claims.ts"
+import { nodeOf } from "../../../src/protocol/ids.ts"
+import { nameKey } from "../../../src/protocol/wire.ts"
+import type { LocalProcess } from "../../../src/runtime/LocalProcess.ts"
+import { type ProcessRef, Unavailable } from "../../../src/SwormError.ts"
+import type { Authority, Refused } from "../../gossip/ground.ts"
+import type { EtcdClient } from "../client.ts"
+import type { Commits } from "./Commits.ts"
+import { decodeName, type Layout, type NameRecord } from "./layout.ts"
+import type { Mirror } from "./mirror.ts"
+import type { Sections } from "./Sections.ts"
+import type { Tenure } from "./Tenure.ts"
+
+const ACQUIRE_TIMEOUT_MS = 5000
+const LOOKUP_STEP_MS = 50
+const LOOKUP_TIMEOUT_MS = 10_000
+
+export interface NamesParts {
+  readonly client: EtcdClient
+  readonly layout: Layout
+  readonly mirror: Mirror
+  readonly commits: Commits
+  readonly sections: Sections
+  readonly tenure: Tenure
+}
+
+export class Names implements Authority {
+  readonly #parts: NamesParts
+  /** Taken by this node for a process that starts: there is no claim of it yet. */
+  readonly #acquired = new Set<string>()
+  /** Processes that serve once the name is this node's. */
+  readonly #waiting = new Map<string, { readonly process: LocalProcess; readonly epoch: number }>()
+
+  constructor(parts: NamesParts) {
+    this.#parts = parts
+  }
+
+  holds(): boolean {
+    return this.#parts.tenure.holds()
+  }
+
+  #isMine(name: string): boolean {
+    const record = this.#parts.mirror.names.get(name)?.record
+    return record?._tag === "Held" && record.holder === this.#parts.sections.replica.own
+  }
+
+  acquire(sworm: string, name: string, epoch: number): Effect.Effect<number, Refused | Unavailable> {
+    const key = nameKey(sworm, name)
+    return Effect.callback<number, Refused | Unavailable>((done) => {
+      let isWanted = true
+      this.#acquired.add(key)
+      this.#parts.commits.add({
+        wishes: [[key, { _tag: "Hold", epoch, isNew: true }]],
+        writes: [],
+        isWanted: () => isWanted,
+        onDone: (epochs) => {
+          // nobody waits for it any more
+          if (!isWanted) return this.release(sworm, name)
+          isWanted = false
+          done(Effect.succeed(epochs.get(key) ?? epoch))
+        },
+        onRefused: (_, by) => {
+          isWanted = false
+          this.#acquired.delete(key)
+          done(Effect.fail({ _tag: "Refused", ref: refOf(sworm, name, by) }))
+        }
+      })
+      return Effect.sync(() => {
+        if (!isWanted) return
+        isWanted = false
+        this.#acquired.delete(key)
+      })
+    }).pipe(Effect.timeoutOrElse({
+      duration: ACQUIRE_TIMEOUT_MS,
+      orElse: () =>
+        Effect.fail(
+          new Unavailable({
+            operation: `start "${name}"`,
+            detail: `etcd has not given the name to this node within ${ACQUIRE_TIMEOUT_MS} ms`
+          })
+        )
+    }))
+  }
+
+  release(sworm: string, name: string): void {
+    const key = nameKey(sworm, name)
+    this.#acquired.delete(key)
+    this.#giveUp(key)
+  }
+
+  #giveUp(name: string): void {
+    const record = this.#parts.mirror.names.get(name)?.record
+    if (record?._tag !== "Held" || !this.#isMine(name)) return
+    this.#parts.commits.add({
+      wishes: [[name, record.isNew ? { _tag: "Free" } : { _tag: "Pass", to: "", epoch: record.epoch }]],
+      writes: [],
+      isWanted: () => this.#isMine(name) && this.#isUnused(name),
+      onDone: () => {},
+      onRefused: () => {}
+    })
+  }
+
+  /** Is nothing here that could run it? */
+  #isUnused(name: string): boolean {
+    if (this.#acquired.has(name)) return false
+    const { replica } = this.#parts.sections
+    const claim = (replica.get(replica.own, name) as NameEntry | undefined)?.claim
+    return claim === undefined || claim.mode === "released"
+  }
+
+  /** Gives up what was passed to this node, or taken by it, and is not used. Called now and then. */
+  sweep(): void {
+    const { mirror, sections: { replica } } = this.#parts
+    for (const name of this.#acquired) {
+      const claim = (replica.get(replica.own, name) as NameEntry | undefined)?.claim
+      if (claim?.mode === "live" || claim?.mode === "adopted") this.#acquired.delete(name)
+    }
+    for (const [name, { record }] of mirror.names) {
+      if (record._tag === "Held" && record.holder === replica.own && this.#isUnused(name)) this.#giveUp(name)
+    }
+  }
+
+  admits(process: LocalProcess, epoch: number): boolean {
+    const key = nameKey(process.sworm, process.name)
+    if (this.#isMine(key) && this.holds()) {
+      this.#waiting.delete(key)
+      return true
+    }
+    this.#waiting.set(key, { process, epoch })
+    return false
+  }
+
+  /** Who has a name has changed. */
+  changed(name: string): void {
+    const waiting = this.#waiting.get(name)
+    if (waiting === undefined || !this.#isMine(name) || !this.holds()) return
+    this.#waiting.delete(name)
+    waiting.process.serve(waiting.epoch)
+  }
+
+  /** Of a name that is somebody else's nothing waits any more. */
+  forget(name: string): void {
+    this.#waiting.delete(name)
+    this.#acquired.delete(name)
+  }
+
+  forgetAll(): void {
+    this.#waiting.clear()
+    this.#acquired.clear()
+  }
+
+  accepted(version: number): Effect.Effect<boolean> {
+    const { sections } = this.#parts
+    return sections.stored(version, "write").pipe(Effect.as(true), Effect.orElseSucceed(() => false))
+  }
+
+  lookup(sworm: string, name: string): Effect.Effect<ProcessRef | undefined, Unavailable> {
+    const operation = `look up "${name}"`
+    const { client, layout } = this.#parts
+    const read = (asked: string): Effect.Effect<ProcessRef | undefined | "moving", Unavailable> =>
+      client.get(layout.name(nameKey(sworm, asked))).pipe(
+        Effect.mapError((error) => new Unavailable({ operation, detail: error.message })),
+        Effect.flatMap((kv): Effect.Effect<ProcessRef | undefined | "moving", Unavailable> => {
+          const record = kv === undefined ? undefined : decodeName(kv.value)
+          if (record === undefined) return Effect.succeed(undefined)
+          if (record._tag === "Alias") return read(record.of.slice(record.of.indexOf("\n") + 1))
+          if (record.isNew) return Effect.succeed(undefined)
+          return Effect.succeed(refOf(sworm, asked, record) ?? "moving")
+        })
+      )
+    const loop: Effect.Effect<ProcessRef | undefined, Unavailable> = Effect.flatMap(
+      read(name),
+      (ref) => ref === "moving" ? Effect.andThen(Effect.sleep(LOOKUP_STEP_MS), loop) : Effect.succeed(ref)
+    )
+    return Effect.timeoutOrElse(loop, {
+      duration: LOOKUP_TIMEOUT_MS,
+      orElse: () => Effect.fail(new Unavailable({ operation, detail: `no node has it within ${LOOKUP_TIMEOUT_MS} ms` }))
+    })
+  }
+}
+
+/** A name that waits for a node has no ref. */
+const refOf = (sworm: string, name: string, record: NameRecord): ProcessRef | undefined =>
+  record._tag === "Alias" || record.holder === ""
+    ? undefined
+    : { sworm, name, node: nodeOf(record.holder), epoch: record.epoch }
