@@ -9,6 +9,7 @@ import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
+import { isDone } from "../../src/runtime/done.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
 import { COMMIT_MS, type LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } from "../../src/SwormError.ts"
@@ -279,18 +280,19 @@ export class Mover {
 
   // ---- the target of a move
 
-  readonly #offered = Effect.fnUntraced({ self: this }, function* (this: Mover, from: Peer, body: unknown) {
+  /** Begun at once, like what it goes on with: where nothing is waited for it is an exit, and needs no fiber. */
+  #offered(from: Peer, body: unknown): Effect.Effect<Prepared> {
     const [swormField, nameField, epochField, claimField, withState, state, ledger] = asArray(body, 7)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const epoch = asCount(epochField)
     const claim = decodeClaim(claimField)
     const source: SectionId = `${from.boot}/${from.id}`
-    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, ledger)
-    const prepared = this.#core.exclusively(sworm, name, prepare)
-    if (prepared === undefined) return refused("Busy", "another change of it is under way there")
-    return yield* prepared
-  })
+    const prepare = (): Effect.Effect<Prepared> =>
+      this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, ledger)
+    return this.#core.exclusivelyNow(sworm, name, prepare) ??
+      Exit.succeed(refused("Busy", "another change of it is under way there"))
+  }
 
   #prepare(
     source: SectionId,
@@ -302,71 +304,69 @@ export class Mover {
     state: unknown,
     ledger: unknown
   ): Effect.Effect<Prepared> {
-    return Effect.suspend(() => {
-      const core = this.#core
-      const { directory, members, processes, stamps, wallMs } = core.parts
-      const spec = offered.spec
-      const view = directory.view(sworm, name)
-      if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
-      if (spec === undefined) return Effect.succeed(refused("NotRunning", "it was registered by hand"))
-      if (core.isClosedTo(sworm, name, spec.type)) {
-        return Effect.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
-      }
-      const mine = core.entry(sworm, name)?.claim
-      const heir = view.claims.find(({ section }) => section === mine?.successor)
-      if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
-        const detail = "that node has just let go of it, and whoever follows does not serve yet"
-        return Effect.succeed(refused("Busy", detail))
-      }
-      if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
-        return Effect.succeed(refused("Refused", "that node knows a newer claim of the name"))
-      }
-      const decoded = withState ? processes.hosted(sworm)?.types.get(spec.type)?.state.decode(state) : undefined
-      if (decoded?._tag === "Failure") {
-        return Effect.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
-      }
-      const handoff = decoded === undefined ? undefined : { state: decoded.value }
-      return core.startProcess(sworm, name, spec, epoch, handoff).pipe(
-        Effect.match({
-          onFailure: (error) => refused("Refused", error.message),
-          onSuccess: (process): Prepared => {
-            process.status = "prepared"
-            process.preparedFrom = source
-            process.snapshots?.follow(source, offered)
-            absorbLedger(core, sworm, name, process, ledger, { isAll: true })
-            const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
-            const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
-            return [true, version, epoch]
-          }
-        })
-      )
-    })
+    const core = this.#core
+    const { directory, members, processes, stamps, wallMs } = core.parts
+    const spec = offered.spec
+    const view = directory.view(sworm, name)
+    if (members.self().status !== "alive") return Exit.succeed(refused("Refused", "that node is leaving"))
+    if (spec === undefined) return Exit.succeed(refused("NotRunning", "it was registered by hand"))
+    if (core.isClosedTo(sworm, name, spec.type)) {
+      return Exit.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
+    }
+    const mine = core.entry(sworm, name)?.claim
+    const heir = view.claims.find(({ section }) => section === mine?.successor)
+    if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
+      const detail = "that node has just let go of it, and whoever follows does not serve yet"
+      return Exit.succeed(refused("Busy", detail))
+    }
+    if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
+      return Exit.succeed(refused("Refused", "that node knows a newer claim of the name"))
+    }
+    const decoded = withState ? processes.hosted(sworm)?.types.get(spec.type)?.state.decode(state) : undefined
+    if (decoded?._tag === "Failure") {
+      return Exit.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
+    }
+    const handoff = decoded === undefined ? undefined : { state: decoded.value }
+    const prepared = (process: LocalProcess): Prepared => {
+      process.status = "prepared"
+      process.preparedFrom = source
+      process.snapshots?.follow(source, offered)
+      absorbLedger(core, sworm, name, process, ledger, { isAll: true })
+      const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
+      const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
+      return [true, version, epoch]
+    }
+    const started = core.startProcessNow(sworm, name, spec, epoch, handoff)
+    if (isDone(started)) return Exit.succeed(prepared(started.value))
+    return Effect.match(started, { onFailure: (error) => refused("Refused", error.message), onSuccess: prepared })
   }
 
   #committed(body: unknown): Effect.Effect<unknown> {
-    return Effect.sync(() => {
-      const [swormField, nameField, epochField, indexField, isLast, messages] = asArray(body, 6)
-      const sworm = asText(swormField)
-      const name = asText(nameField)
-      const epoch = asCount(epochField)
-      const part = asCount(indexField) + 1
-      const { dispatch, nowMs, processes } = this.#core.parts
-      const process = processes.get(sworm, name)
-      if (process === undefined || process.committedEpoch > epoch) return true
-      if (process.committedEpoch === epoch && process.committedParts >= part) return true
-      process.committedEpoch = epoch
-      process.committedParts = part
-      dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
-      const claim = this.#core.entry(sworm, name)?.claim
-      process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
-      if (!asFlag(isLast)) return true
-      if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
-        this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
-        process.serve(epoch)
-        process.commitUntilMs = 0
-      }
-      return true
-    })
+    return Exit.succeed(this.#commit(body))
+  }
+
+  #commit(body: unknown): true {
+    const [swormField, nameField, epochField, indexField, isLast, messages] = asArray(body, 6)
+    const sworm = asText(swormField)
+    const name = asText(nameField)
+    const epoch = asCount(epochField)
+    const part = asCount(indexField) + 1
+    const { dispatch, nowMs, processes } = this.#core.parts
+    const process = processes.get(sworm, name)
+    if (process === undefined || process.committedEpoch > epoch) return true
+    if (process.committedEpoch === epoch && process.committedParts >= part) return true
+    process.committedEpoch = epoch
+    process.committedParts = part
+    dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
+    const claim = this.#core.entry(sworm, name)?.claim
+    process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
+    if (!asFlag(isLast)) return true
+    if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
+      this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
+      process.serve(epoch)
+      process.commitUntilMs = 0
+    }
+    return true
   }
 }
 
