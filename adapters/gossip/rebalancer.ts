@@ -43,8 +43,8 @@ interface Pace {
 }
 
 interface Moving {
-  /** Asked before each. */
-  readonly mayGo: Effect.Effect<boolean>
+  /** Asked before each; where there is nothing to ask, they go. */
+  readonly mayGo?: Effect.Effect<boolean>
   /** They go because there are too many here. */
   readonly isExcess?: boolean
   /** How many at a time; with how many more from when on. */
@@ -90,16 +90,20 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
     let moved = 0
     const moveTo = (process: LocalProcess): Effect.Effect<void> => {
       const to = target(process, isExcess)
-      return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
+      if (to === undefined || isFull(process, to)) return Effect.void
+      return Effect.matchEffect(mover.move(process, to), {
         onFailure: (error) => {
           if (neverMoves.includes(error.reason)) hopeless?.add(process)
           return debug(error.message)
         },
-        onSuccess: () => Effect.sync(() => void moved++)
+        onSuccess: () => {
+          moved++
+          return Effect.void
+        }
       })
     }
     const move = (process: LocalProcess): Effect.Effect<void> =>
-      Effect.flatMap(mayGo, (may) => may ? moveTo(process) : Effect.void)
+      mayGo === undefined ? moveTo(process) : Effect.flatMap(mayGo, (may) => may ? moveTo(process) : Effect.void)
     const isLarge = new Set(moving.filter((process) => mover.isLarge(process)))
     return Effect.all([
       inTurn(moving.filter((process) => !isLarge.has(process)), pace, move),
@@ -197,7 +201,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
       for (let moving = movable(); moving.length > 0; moving = movable()) {
         const concurrency = Math.max(LEAVING_MOVES, options.concurrentMoves)
         const late = { afterMs: Math.max(0, lateAtMs - nowMs()), concurrency: LATE_MOVES }
-        const moved = yield* moveAll(moving, { mayGo: Effect.succeed(true), pace: { concurrency, late }, hopeless })
+        const moved = yield* moveAll(moving, { pace: { concurrency, late }, hopeless })
         total += moved
         if (moved === 0) yield* Effect.sleep(SETTLE_MS)
       }
