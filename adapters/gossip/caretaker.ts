@@ -25,14 +25,19 @@ import type { Recall, Recalled } from "./recall.ts"
 
 const RETRY_MIN_MS = 200
 const RETRY_MAX_MS = 10_000
+/** Claims that are erased in one go: whoever gave ten thousand processes away is not held up by that. */
+const MAX_ERASED = 1000
 
 export class Caretaker {
   readonly #core: Core
   readonly #settler: Settler
   readonly #recall: Recall
   #dirty = new Set<Slot>()
-  /** Claims to erase once everyone has seen what supersedes them (R8). */
-  readonly #toErase = new Map<string, Slot>()
+  /**
+   * With claims to erase once everyone has seen what supersedes them (R8). It can wait, and a node that gives everything
+   * away has mostly left by then: its section goes as a whole.
+   */
+  readonly #toErase = new Set<Slot>()
   /** Names that could not be started: how often, and when that is tried again. */
   readonly #delays = new Map<string, { readonly failures: number; readonly untilMs: number }>()
   #scheduled = false
@@ -63,27 +68,35 @@ export class Caretaker {
     for (const slot of this.#core.parts.directory.slots()) this.look(slot)
   }
 
-  /** What waited for everyone to have seen a change may be due. */
+  /** What waited for everyone to have seen a change may be due; called now and then. */
   lookAtReleased(): void {
-    const due = [...this.#toErase.values()]
-    this.#toErase.clear()
-    for (const slot of due) this.look(slot)
+    const due = [...this.#toErase].slice(0, MAX_ERASED)
+    for (const slot of due) this.#toErase.delete(slot)
+    this.#decideEach(due, (slot, decision) => {
+      if (decision?._tag === "Erase") this.#erase(slot, decision)
+      else this.look(slot)
+    })
   }
 
   #decideAll(): void {
     this.#scheduled = false
     const slots = this.#dirty
     this.#dirty = new Set()
+    this.#decideEach(slots, (slot, decision) => {
+      if (this.#delays.size > 0 && decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
+      if (decision !== undefined) this.#perform(slot, decision)
+      else this.#settleDebts(slot)
+      settleAliases(this.#core, slot)
+    })
+  }
+
+  /** Where nothing is under way; one name that can't be decided must not keep the others waiting. */
+  #decideEach(slots: Iterable<Slot>, act: (slot: Slot, decision: Decision | undefined) => void): void {
     for (const slot of slots) {
       if (this.#core.isBusy(slot.sworm, slot.name)) continue
       try {
-        const decision = this.#decide(slot)
-        if (this.#delays.size > 0 && decision?._tag !== "TakeOver") this.#delays.delete(keyOf(slot.sworm, slot.name))
-        if (decision !== undefined) this.#perform(slot, decision)
-        else this.#settleDebts(slot)
-        settleAliases(this.#core, slot)
+        act(slot, this.#decide(slot))
       } catch (error) {
-        // one name that can't be decided must not keep the others waiting
         this.#core.warn(`cannot decide about "${slot.name}" of "${slot.sworm}": ${String(error)}`)
       }
     }
@@ -171,7 +184,9 @@ export class Caretaker {
         core.writeClaim(sworm, name, { ...mine!, mode: "released", successor: slot.view.claims[0]!.section })
         return this.#close(slot, process, "Superseded")
       case "Erase":
-        return this.#erase(slot, decision)
+        // whoever leaves takes its whole section along
+        if (core.parts.members.self().status !== "leaving") this.#toErase.add(slot)
+        return
       case "Settle":
         return this.#inBackground(slot, this.#settler.settle(slot, decision.winner, process))
       case "TakeOver":
@@ -206,14 +221,10 @@ export class Caretaker {
 
   #erase(slot: Slot, { by }: Decision & { readonly _tag: "Erase" }): void {
     const { name, sworm } = slot
-    const { members, replication } = this.#core.parts
-    // whoever leaves takes its whole section along
-    if (members.self().status === "leaving") return
-    const key = keyOf(sworm, name)
+    const { replication } = this.#core.parts
     const version = replication.replica.versionOf(by.section, nameKey(sworm, name))
-    if (!replication.seenByAll(by.section, version)) return void this.#toErase.set(key, slot)
-    this.#toErase.delete(key)
-    this.#core.writeClaim(sworm, name, undefined)
+    if (replication.seenByAll(by.section, version)) this.#core.writeClaim(sworm, name, undefined)
+    else this.#toErase.add(slot)
   }
 
   /** Here, or where a sticky placement wants it: the home only sees that somebody starts it. */

@@ -1,5 +1,5 @@
 /** What the parts of a gossip backend share: one node's knowledge, its processes, and the ways to write and to start. */
-import { Effect, type PubSub } from "effect"
+import { Effect, Exit, type PubSub } from "effect"
 import type { Dispatch } from "../../src/Dispatch.ts"
 import type { Move } from "../../src/Handoff.ts"
 import type { Node } from "../../src/Node.ts"
@@ -11,6 +11,7 @@ import type { SectionId } from "../../src/protocol/ids.ts"
 import type { HybridClock } from "../../src/protocol/stamp.ts"
 import { nameKey } from "../../src/protocol/wire.ts"
 import { type Hosted } from "../../src/runtime/Hosted.ts"
+import { isDone } from "../../src/runtime/done.ts"
 import { type Brought, LocalProcess, type ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { LocalProcesses } from "../../src/runtime/LocalProcesses.ts"
 import type { SupervisorEvent } from "../../src/Supervisor.ts"
@@ -99,13 +100,29 @@ export class Core {
     const key = keyOf(sworm, name)
     if (this.#busy.has(key)) return undefined
     this.#busy.add(key)
-    return Effect.ensuring(
-      operation,
-      Effect.sync(() => {
-        this.#busy.delete(key)
-        this.onIdle(sworm, name)
-      })
-    )
+    return Effect.onExit(operation, () => this.#ended(key, sworm, name))
+  }
+
+  /** The same for one that begins at once, and may end at once: then it needs no fiber. What it answers is to be run. */
+  exclusivelyNow<A, E>(sworm: string, name: string, begin: () => Effect.Effect<A, E>): Effect.Effect<A, E> | undefined {
+    const key = keyOf(sworm, name)
+    if (this.#busy.has(key)) return undefined
+    this.#busy.add(key)
+    let operation: Effect.Effect<A, E>
+    try {
+      operation = begin()
+    } catch (defect) {
+      operation = Exit.die(defect)
+    }
+    if (!Exit.isExit(operation)) return Effect.onExit(operation, () => this.#ended(key, sworm, name))
+    this.#ended(key, sworm, name)
+    return operation
+  }
+
+  #ended(key: string, sworm: string, name: string): Effect.Effect<void> {
+    this.#busy.delete(key)
+    this.onIdle(sworm, name)
+    return Effect.void
   }
 
   // ---- placement
@@ -352,67 +369,75 @@ export class Core {
     name: string,
     spec: Spec,
     epoch: number,
-    handoff: Brought | undefined,
-    isPrepared = false
+    handoff: Brought | undefined
   ): Effect.Effect<LocalProcess, StartFailure> {
     const { authority } = this.parts
-    // what a move brings is the source's until that lets go of it
-    if (authority === undefined || isPrepared) return this.#startHere(sworm, name, spec, epoch, handoff)
+    if (authority === undefined) return Effect.suspend(() => this.startProcessNow(sworm, name, spec, epoch, handoff))
     return Effect.flatMap(authority.acquire(sworm, name, epoch), (granted) =>
       Effect.onError(
-        this.#startHere(sworm, name, spec, granted, handoff),
+        this.startProcessNow(sworm, name, spec, granted, handoff),
         () => Effect.sync(() => authority.release(sworm, name))
       ))
   }
 
-  #startHere(
+  /**
+   * The same, begun at once: an exit where `init` answers at once. Nobody else is asked: what a move brings is the
+   * source's until that lets go of it.
+   */
+  startProcessNow(
     sworm: string,
     name: string,
     spec: Spec,
     epoch: number,
     handoff: Brought | undefined
   ): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> {
-    return Effect.suspend((): Effect.Effect<LocalProcess, StartFailed | TooManyProcesses> => {
-      const { node, owner, processes } = this.parts
-      const hosted = processes.hosted(sworm)
-      const hostedType = hosted?.types.get(spec.type)
-      if (hosted === undefined || hostedType?.implementation === undefined) {
-        const detail = hosted === undefined
-          ? `this node does not host "${sworm}"`
-          : `no process type "${spec.type}" here`
-        return Effect.fail(new StartFailed({ name, node: node.id, detail }))
-      }
-      const ended = processes.get(sworm, name)
-      if (ended !== undefined) {
-        // its registration is over, and nobody has come to decide about it yet
-        processes.remove(ended)
-        this.emit({ _tag: "Stopped", ref: { sworm, name, node: node.id, epoch: ended.epoch } })
-        return Effect.andThen(ended.close("Unregistered"), this.#startHere(sworm, name, spec, epoch, handoff))
-      }
-      if (processes.count(sworm) >= hosted.maxChildren) {
-        return Effect.fail(new TooManyProcesses({ sworm, node: node.id, max: hosted.maxChildren }))
-      }
-      const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
-      processes.add(process)
-      this.onProcess(process)
-      return process.start(handoff).pipe(
-        Effect.andThen(Effect.suspend((): Effect.Effect<LocalProcess, StartFailed> => {
-          if (handoff !== undefined) process.snapshots?.begin(handoff.ageMs)
-          if (!this.hasQuorum(hosted)) {
-            const detail = "its sworm lost its quorum while it started"
-            return Effect.andThen(
-              process.close("Shutdown"),
-              Effect.fail(new StartFailed({ name, node: node.id, detail }))
-            )
-          }
-          // closed while init ran: its node stops hosting the sworm, or leaves
-          return process.status === "closed" || processes.get(sworm, name) !== process
-            ? Effect.fail(new StartFailed({ name, node: node.id, detail: "it was stopped while it started" }))
-            : Effect.succeed(process)
-        })),
-        Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process)))
-      )
-    })
+    const { node, owner, processes } = this.parts
+    const hosted = processes.hosted(sworm)
+    const hostedType = hosted?.types.get(spec.type)
+    if (hosted === undefined || hostedType?.implementation === undefined) {
+      const detail = hosted === undefined ? `this node does not host "${sworm}"` : `no process type "${spec.type}" here`
+      return Exit.fail(new StartFailed({ name, node: node.id, detail }))
+    }
+    const ended = processes.get(sworm, name)
+    if (ended !== undefined) {
+      // its registration is over, and nobody has come to decide about it yet
+      processes.remove(ended)
+      this.emit({ _tag: "Stopped", ref: { sworm, name, node: node.id, epoch: ended.epoch } })
+      const again = Effect.suspend(() => this.startProcessNow(sworm, name, spec, epoch, handoff))
+      return Effect.andThen(ended.close("Unregistered"), again)
+    }
+    if (processes.count(sworm) >= hosted.maxChildren) {
+      return Exit.fail(new TooManyProcesses({ sworm, node: node.id, max: hosted.maxChildren }))
+    }
+    const process = new LocalProcess(owner, hosted, hostedType, name, spec, epoch)
+    processes.add(process)
+    this.onProcess(process)
+    const begun = process.startNow(handoff)
+    const started = isDone(begun) ? this.#started(process, handoff) : Effect.andThen(
+      begun,
+      Effect.suspend(() => this.#started(process, handoff))
+    )
+    if (isDone(started)) return started
+    return Effect.onExit(
+      started,
+      (exit) => exit._tag === "Success" ? Effect.void : Effect.sync(() => processes.remove(process))
+    )
+  }
+
+  /** Its `init` has answered: may it go on? */
+  #started(process: LocalProcess, handoff: Brought | undefined): Effect.Effect<LocalProcess, StartFailed> {
+    const { hosted, name, sworm } = process
+    const { node, processes } = this.parts
+    if (handoff !== undefined) process.snapshots?.begin(handoff.ageMs)
+    if (!this.hasQuorum(hosted)) {
+      const detail = "its sworm lost its quorum while it started"
+      return Effect.andThen(process.close("Shutdown"), Exit.fail(new StartFailed({ name, node: node.id, detail })))
+    }
+    // closed while init ran: its node stops hosting the sworm, or leaves
+    if (process.status === "closed" || processes.get(sworm, name) !== process) {
+      return Exit.fail(new StartFailed({ name, node: node.id, detail: "it was stopped while it started" }))
+    }
+    return Exit.succeed(process)
   }
 
   /** Has what this node wrote been accepted where a store has the last word? Elsewhere it is. */

@@ -9,6 +9,7 @@ import type { Claim } from "../../src/protocol/claims.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { weigh } from "../../src/protocol/replica.ts"
 import { asArray, asCount, asFlag, asText, decodeClaim, encodeClaim } from "../../src/protocol/wire.ts"
+import { isDone } from "../../src/runtime/done.ts"
 import { describe } from "../../src/runtime/Hosted.ts"
 import { COMMIT_MS, type LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { asHandoffFailure, HandoffError, type HandoffFailure, type ProcessRef } from "../../src/SwormError.ts"
@@ -84,47 +85,63 @@ export class Mover {
     return this.#failed(process, node, failures[reason], detail)
   }
 
-  readonly #move = Effect.fnUntraced({ self: this }, function* (
-    this: Mover,
+  /** Few effects where nothing is waited for but two answers: a node that leaves does this ten thousand times. */
+  #move(process: LocalProcess, target: string): Effect.Effect<ProcessRef, HandoffError> {
+    return Effect.suspend(() => {
+      const { members, node } = this.#core.parts
+      const member = members.member(target)
+      const isRunning = process.status === "running" || process.status === "passive"
+      if (this.#core.entry(process.sworm, process.name)?.claim?.mode !== "live" || !isRunning) {
+        return Exit.fail(this.#failed(process, target, "NotRunning", "it is not running here"))
+      }
+      if (member === undefined || target === node.id) {
+        return Exit.fail(this.#failed(process, target, "UnknownNode", "there is no such other node"))
+      }
+      const section = sectionOf(member)
+      const packed = this.#pack(process, target)
+      return isDone(packed)
+        ? this.#offer(process, target, section, packed.value)
+        : Effect.flatMap(packed, (packed) => this.#offer(process, target, section, packed))
+    })
+  }
+
+  #offer(
     process: LocalProcess,
-    target: string
-  ): Effect.fn.Return<ProcessRef, HandoffError> {
+    target: string,
+    section: SectionId,
+    { state, withState }: Packed
+  ): Effect.Effect<ProcessRef, HandoffError> {
     const core = this.#core
-    const { members, node, options, requests } = core.parts
+    const { moves, node, options, requests } = core.parts
     const { name, sworm } = process
-    const member = members.member(target)
-    const ended = (): HandoffError => this.#failed(process, target, "NotRunning", "it was ended meanwhile")
-    if (
-      core.entry(sworm, name)?.claim?.mode !== "live" || (process.status !== "running" && process.status !== "passive")
-    ) {
-      return yield* Effect.fail(this.#failed(process, target, "NotRunning", "it is not running here"))
-    }
-    if (member === undefined || target === node.id) {
-      return yield* Effect.fail(this.#failed(process, target, "UnknownNode", "there is no such other node"))
-    }
-    const packed = yield* this.#pack(process, target)
+    const ended = (): Exit.Exit<never, HandoffError> =>
+      Exit.fail(this.#failed(process, target, "NotRunning", "it was ended meanwhile"))
     // read now: the message at hand may have changed it until it was answered
     const claim = core.entry(sworm, name)?.claim
-    if (claim?.mode !== "live") return yield* Effect.fail(ended())
+    if (claim?.mode !== "live") return ended()
     const epoch = core.nextEpoch(sworm, name)
-    const section = sectionOf(member)
     const floors = this.#told.newsFor(section)
     const ledger = ledgerOf(core, sworm, name, process, { floors })
-    const body = [sworm, name, epoch, encodeClaim(claim), packed.withState, packed.state ?? null, ledger]
-    const prepared = yield* requests.ask(target, Method.offer, body, options.handoffTimeoutMs).pipe(
-      Effect.mapError((error) => this.#unanswered(process, error)),
-      Effect.flatMap((reply) => this.#preparedAt(process, target, section, reply)),
-      Effect.onError(() => Effect.sync(() => this.#resume(process, epoch)))
-    )
-    if (!isFrozen(process)) return yield* Effect.fail(ended())
-    this.#told.know(section, floors)
-    if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state)
-    // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
-    yield* Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch))
-    const withState = packed.withState
-    publish(core.parts.moves, { sworm, name, from: node.id, to: target, epoch: prepared, withState })
-    return { sworm, name, node: target, epoch: prepared }
-  })
+    const body = [sworm, name, epoch, encodeClaim(claim), withState, state ?? null, ledger]
+    const prepared = Effect.matchEffect(requests.ask(target, Method.offer, body, options.handoffTimeoutMs), {
+      onFailure: (error) => Exit.fail(this.#unanswered(process, error)),
+      onSuccess: (reply) => this.#preparedAt(process, target, section, reply)
+    })
+    const offered = Effect.onExit(prepared, (exit) => {
+      if (exit._tag === "Failure") this.#resume(process, epoch)
+      return Effect.void
+    })
+    return Effect.flatMap(offered, (prepared) => {
+      if (!isFrozen(process)) return ended()
+      this.#told.know(section, floors)
+      if (withState) this.#snapshots.retain(process, section, epoch, state)
+      // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
+      return Effect.map(Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch)), () => {
+        publish(moves, { sworm, name, from: node.id, to: target, epoch: prepared, withState })
+        return { sworm, name, node: target, epoch: prepared }
+      })
+    })
+  }
 
   /** Freezes the process and encodes what it takes along; on failure it serves again. */
   #pack(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
@@ -153,20 +170,18 @@ export class Mover {
     )
   }
 
-  #packAtOnce(process: LocalProcess, target: string): Effect.Effect<Packed, HandoffError> {
-    return Effect.suspend(() => {
-      process.freezeNow()
-      let packed: Exit.Exit<Packed, HandoffError>
-      try {
-        packed = !isFrozen(process) || process.isEnding
-          ? this.#notPacked(process, target)
-          : this.#encode(process, target, usualAnswer(process))
-      } catch (defect) {
-        packed = Exit.fail(this.#failed(process, target, "Died", `its state died on the way: ${String(defect)}`))
-      }
-      if (packed._tag === "Failure" && isFrozen(process)) process.serve(process.epoch)
-      return packed
-    })
+  #packAtOnce(process: LocalProcess, target: string): Exit.Exit<Packed, HandoffError> {
+    process.freezeNow()
+    let packed: Exit.Exit<Packed, HandoffError>
+    try {
+      packed = !isFrozen(process) || process.isEnding
+        ? this.#notPacked(process, target)
+        : this.#encode(process, target, usualAnswer(process))
+    } catch (defect) {
+      packed = Exit.fail(this.#failed(process, target, "Died", `its state died on the way: ${String(defect)}`))
+    }
+    if (packed._tag === "Failure" && isFrozen(process)) process.serve(process.epoch)
+    return packed
   }
 
   #notPacked(process: LocalProcess, target: string): Exit.Exit<never, HandoffError> {
@@ -211,10 +226,10 @@ export class Mover {
     reply: unknown
   ): Effect.Effect<number, HandoffError> {
     const [ok, second, third] = asArray(reply, 3)
-    if (!asFlag(ok)) return Effect.fail(this.#failed(process, target, asHandoffFailure(third), asText(second)))
+    if (!asFlag(ok)) return Exit.fail(this.#failed(process, target, asHandoffFailure(third), asText(second)))
     // most often it is told before the answer is
     const { replica } = this.#core.parts.replication
-    if (replica.version(section) >= asCount(second)) return Effect.succeed(asCount(third))
+    if (replica.version(section) >= asCount(second)) return Exit.succeed(asCount(third))
     return this.#core.parts.replication.have(section, asCount(second), `move "${process.name}"`).pipe(
       Effect.mapError((error) => this.#failed(process, target, "Unreachable", error.detail)),
       Effect.as(asCount(third))
@@ -271,7 +286,10 @@ export class Mover {
           const again = (): boolean => !members.isGone(section) && nowMs() < deadline
           const retry = (): Effect.Effect<unknown, NoAnswer> =>
             Effect.retry(commit, { while: () => Effect.as(Effect.sleep(RETRY_MS), again()) })
-          return Effect.ignore(Effect.catch(commit, (error) => again() ? retry() : Effect.fail(error)))
+          return Effect.matchEffect(commit, {
+            onFailure: () => again() ? Effect.ignore(retry()) : Effect.void,
+            onSuccess: () => Effect.void
+          })
         }))
       )
     })
@@ -279,18 +297,19 @@ export class Mover {
 
   // ---- the target of a move
 
-  readonly #offered = Effect.fnUntraced({ self: this }, function* (this: Mover, from: Peer, body: unknown) {
+  /** Begun at once, like what it goes on with: where nothing is waited for it is an exit, and needs no fiber. */
+  #offered(from: Peer, body: unknown): Effect.Effect<Prepared> {
     const [swormField, nameField, epochField, claimField, withState, state, ledger] = asArray(body, 7)
     const sworm = asText(swormField)
     const name = asText(nameField)
     const epoch = asCount(epochField)
     const claim = decodeClaim(claimField)
     const source: SectionId = `${from.boot}/${from.id}`
-    const prepare = this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, ledger)
-    const prepared = this.#core.exclusively(sworm, name, prepare)
-    if (prepared === undefined) return refused("Busy", "another change of it is under way there")
-    return yield* prepared
-  })
+    const prepare = (): Effect.Effect<Prepared> =>
+      this.#prepare(source, sworm, name, epoch, claim, asFlag(withState), state, ledger)
+    return this.#core.exclusivelyNow(sworm, name, prepare) ??
+      Exit.succeed(refused("Busy", "another change of it is under way there"))
+  }
 
   #prepare(
     source: SectionId,
@@ -302,71 +321,69 @@ export class Mover {
     state: unknown,
     ledger: unknown
   ): Effect.Effect<Prepared> {
-    return Effect.suspend(() => {
-      const core = this.#core
-      const { directory, members, processes, stamps, wallMs } = core.parts
-      const spec = offered.spec
-      const view = directory.view(sworm, name)
-      if (members.self().status !== "alive") return Effect.succeed(refused("Refused", "that node is leaving"))
-      if (spec === undefined) return Effect.succeed(refused("NotRunning", "it was registered by hand"))
-      if (core.isClosedTo(sworm, name, spec.type)) {
-        return Effect.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
-      }
-      const mine = core.entry(sworm, name)?.claim
-      const heir = view.claims.find(({ section }) => section === mine?.successor)
-      if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
-        const detail = "that node has just let go of it, and whoever follows does not serve yet"
-        return Effect.succeed(refused("Busy", detail))
-      }
-      if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
-        return Effect.succeed(refused("Refused", "that node knows a newer claim of the name"))
-      }
-      const decoded = withState ? processes.hosted(sworm)?.types.get(spec.type)?.state.decode(state) : undefined
-      if (decoded?._tag === "Failure") {
-        return Effect.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
-      }
-      const handoff = decoded === undefined ? undefined : { state: decoded.value }
-      return core.startProcess(sworm, name, spec, epoch, handoff, true).pipe(
-        Effect.match({
-          onFailure: (error) => refused("Refused", error._tag === "Refused" ? "it is another's" : error.message),
-          onSuccess: (process): Prepared => {
-            process.status = "prepared"
-            process.preparedFrom = source
-            process.snapshots?.follow(source, offered)
-            absorbLedger(core, sworm, name, process, ledger, { isAll: true })
-            const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
-            const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
-            return [true, version, epoch]
-          }
-        })
-      )
-    })
+    const core = this.#core
+    const { directory, members, processes, stamps, wallMs } = core.parts
+    const spec = offered.spec
+    const view = directory.view(sworm, name)
+    if (members.self().status !== "alive") return Exit.succeed(refused("Refused", "that node is leaving"))
+    if (spec === undefined) return Exit.succeed(refused("NotRunning", "it was registered by hand"))
+    if (core.isClosedTo(sworm, name, spec.type)) {
+      return Exit.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
+    }
+    const mine = core.entry(sworm, name)?.claim
+    const heir = view.claims.find(({ section }) => section === mine?.successor)
+    if (mine?.mode === "released" && heir?.claim.mode === "prepared" && !members.isGone(heir.section)) {
+      const detail = "that node has just let go of it, and whoever follows does not serve yet"
+      return Exit.succeed(refused("Busy", detail))
+    }
+    if (view.highestEpoch >= epoch || processes.get(sworm, name) !== undefined) {
+      return Exit.succeed(refused("Refused", "that node knows a newer claim of the name"))
+    }
+    const decoded = withState ? processes.hosted(sworm)?.types.get(spec.type)?.state.decode(state) : undefined
+    if (decoded?._tag === "Failure") {
+      return Exit.succeed(refused("Encoding", `its state does not decode there: ${describe(decoded)}`))
+    }
+    const handoff = decoded === undefined ? undefined : { state: decoded.value }
+    const prepared = (process: LocalProcess): Prepared => {
+      process.status = "prepared"
+      process.preparedFrom = source
+      process.snapshots?.follow(source, offered)
+      absorbLedger(core, sworm, name, process, ledger, { isAll: true })
+      const continuity = handoff === undefined ? stamps.next(wallMs()) : offered.continuity
+      const version = core.writeFirstClaim(process, { ...offered, epoch, mode: "prepared", continuity })
+      return [true, version, epoch]
+    }
+    const started = core.startProcessNow(sworm, name, spec, epoch, handoff)
+    if (isDone(started)) return Exit.succeed(prepared(started.value))
+    return Effect.match(started, { onFailure: (error) => refused("Refused", error.message), onSuccess: prepared })
   }
 
   #committed(body: unknown): Effect.Effect<unknown> {
-    return Effect.sync(() => {
-      const [swormField, nameField, epochField, indexField, isLast, messages] = asArray(body, 6)
-      const sworm = asText(swormField)
-      const name = asText(nameField)
-      const epoch = asCount(epochField)
-      const part = asCount(indexField) + 1
-      const { dispatch, nowMs, processes } = this.#core.parts
-      const process = processes.get(sworm, name)
-      if (process === undefined || process.committedEpoch > epoch) return true
-      if (process.committedEpoch === epoch && process.committedParts >= part) return true
-      process.committedEpoch = epoch
-      process.committedParts = part
-      dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
-      const claim = this.#core.entry(sworm, name)?.claim
-      process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
-      if (!asFlag(isLast)) return true
-      if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
-        this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
-        process.serve(epoch)
-        process.commitUntilMs = 0
-      }
-      return true
-    })
+    return Exit.succeed(this.#commit(body))
+  }
+
+  #commit(body: unknown): true {
+    const [swormField, nameField, epochField, indexField, isLast, messages] = asArray(body, 6)
+    const sworm = asText(swormField)
+    const name = asText(nameField)
+    const epoch = asCount(epochField)
+    const part = asCount(indexField) + 1
+    const { dispatch, nowMs, processes } = this.#core.parts
+    const process = processes.get(sworm, name)
+    if (process === undefined || process.committedEpoch > epoch) return true
+    if (process.committedEpoch === epoch && process.committedParts >= part) return true
+    process.committedEpoch = epoch
+    process.committedParts = part
+    dispatch.adopt(process, asArray(messages).map((message) => decodeForwarded(message, nowMs())))
+    const claim = this.#core.entry(sworm, name)?.claim
+    process.commitUntilMs = asFlag(isLast) ? 0 : nowMs() + COMMIT_MS
+    if (!asFlag(isLast)) return true
+    if (process.status === "prepared" && claim?.mode === "prepared" && claim.epoch === epoch) {
+      this.#core.writeClaim(sworm, name, { ...claim, mode: "live" })
+      process.serve(epoch)
+      process.commitUntilMs = 0
+    }
+    return true
   }
 }
 

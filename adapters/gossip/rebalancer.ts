@@ -1,5 +1,5 @@
 /** Moves this node's processes to where placement wants them: after a change of members, on leaving, on command. */
-import { Effect, Latch } from "effect"
+import { Deferred, Effect, Latch } from "effect"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { debug, warn } from "../../src/runtime/log.ts"
 import type { HandoffFailure } from "../../src/SwormError.ts"
@@ -13,11 +13,16 @@ const SETTLE_MS = 50
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
 /**
- * Moves under way at a time from a node that gives everything away. Each process that moves is frozen while all of these
- * take their turns, which fewer would shorten; but on a machine whose processors are taken each round trip takes long,
- * and with an eighth of it a node of ten thousand did not get them all away within its time.
+ * Moves under way at a time from a node that gives everything away: each process that moves is frozen while all of these
+ * take their turns, and more of them at a time are hardly sooner done.
  */
-const LEAVING_MOVES = 1024
+const LEAVING_MOVES = 64
+/**
+ * When so much of its time is over, there are more: on a machine whose processors are taken each round trip takes long,
+ * and with few at a time a node of ten thousand did not get them all away.
+ */
+const LATE_SHARE = 0.25
+const LATE_MOVES = 1024
 /** Of large states at a time: each is in memory once more while it moves. */
 const LARGE_MOVES = 4
 /** What fails so fails again: a node that leaves doesn't wait for it. */
@@ -32,19 +37,24 @@ export interface Rebalancer {
   readonly target: (process: LocalProcess) => string | undefined
 }
 
+interface Pace {
+  readonly concurrency: number
+  readonly late?: { readonly afterMs: number; readonly concurrency: number }
+}
+
 interface Moving {
-  /** Asked before each. */
-  readonly mayGo: Effect.Effect<boolean>
+  /** Asked before each; where there is nothing to ask, they go. */
+  readonly mayGo?: Effect.Effect<boolean>
   /** They go because there are too many here. */
   readonly isExcess?: boolean
-  /** How many at a time. */
-  readonly concurrency?: number
+  /** How many at a time; with how many more from when on. */
+  readonly pace?: Pace
   /** Takes those that no further try would move. */
   readonly hopeless?: Set<LocalProcess>
 }
 
 export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budget: Budget) {
-  const { members, node, options, processes } = core.parts
+  const { members, node, nowMs, options, processes } = core.parts
   const wanted = Latch.makeUnsafe(false)
   const changed = Latch.makeUnsafe(false)
 
@@ -76,24 +86,28 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
   )
 
   const moveAll = (moving: ReadonlyArray<LocalProcess>, how: Moving): Effect.Effect<number> => {
-    const { concurrency = options.concurrentMoves, hopeless, isExcess = false, mayGo } = how
+    const { hopeless, isExcess = false, mayGo, pace = { concurrency: options.concurrentMoves } } = how
     let moved = 0
     const moveTo = (process: LocalProcess): Effect.Effect<void> => {
       const to = target(process, isExcess)
-      return to === undefined || isFull(process, to) ? Effect.void : Effect.matchEffect(mover.move(process, to), {
+      if (to === undefined || isFull(process, to)) return Effect.void
+      return Effect.matchEffect(mover.move(process, to), {
         onFailure: (error) => {
           if (neverMoves.includes(error.reason)) hopeless?.add(process)
           return debug(error.message)
         },
-        onSuccess: () => Effect.sync(() => void moved++)
+        onSuccess: () => {
+          moved++
+          return Effect.void
+        }
       })
     }
     const move = (process: LocalProcess): Effect.Effect<void> =>
-      Effect.flatMap(mayGo, (may) => may ? moveTo(process) : Effect.void)
+      mayGo === undefined ? moveTo(process) : Effect.flatMap(mayGo, (may) => may ? moveTo(process) : Effect.void)
     const isLarge = new Set(moving.filter((process) => mover.isLarge(process)))
     return Effect.all([
-      Effect.forEach(moving.filter((process) => !isLarge.has(process)), move, { concurrency, discard: true }),
-      Effect.forEach(isLarge, move, { concurrency: Math.min(LARGE_MOVES, concurrency), discard: true })
+      inTurn(moving.filter((process) => !isLarge.has(process)), pace, move),
+      inTurn(isLarge, { concurrency: Math.min(LARGE_MOVES, pace.concurrency) }, move)
     ], { concurrency: "unbounded", discard: true }).pipe(Effect.map(() => moved))
   }
 
@@ -183,9 +197,11 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
     const movable = (): Array<LocalProcess> =>
       rest().filter((process) => !core.staying.has(process) && !hopeless.has(process) && target(process) !== undefined)
     const rounds = Effect.gen(function* () {
+      const lateAtMs = nowMs() + LATE_SHARE * options.shutdownTimeoutMs
       for (let moving = movable(); moving.length > 0; moving = movable()) {
         const concurrency = Math.max(LEAVING_MOVES, options.concurrentMoves)
-        const moved = yield* moveAll(moving, { mayGo: Effect.succeed(true), concurrency, hopeless })
+        const late = { afterMs: Math.max(0, lateAtMs - nowMs()), concurrency: LATE_MOVES }
+        const moved = yield* moveAll(moving, { pace: { concurrency, late }, hopeless })
         total += moved
         if (moved === 0) yield* Effect.sleep(SETTLE_MS)
       }
@@ -213,6 +229,32 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
 
   return { look, giveAway, target } satisfies Rebalancer
 })
+
+/** Does it with one after the other, by so many fibers; by more of them when that takes long. */
+const inTurn = <A>(items: Iterable<A>, { concurrency, late }: Pace, work: (item: A) => Effect.Effect<void>) =>
+  Effect.suspend((): Effect.Effect<unknown> => {
+    const rest = [...items]
+    let next = 0
+    const worker = Effect.whileLoop({
+      while: () => next < rest.length,
+      body: () => work(rest[next++]!),
+      step: () => {}
+    })
+    const workers = (count: number): Effect.Effect<unknown> => {
+      const all = Array.from({ length: Math.min(count, rest.length - next) }, () => worker)
+      return Effect.all(all, { concurrency: "unbounded", discard: true })
+    }
+    if (late === undefined) return workers(concurrency)
+    const done = Deferred.makeUnsafe<void>()
+    const isLate = Effect.raceFirst(
+      Effect.as(Effect.sleep(late.afterMs), true),
+      Effect.as(Deferred.await(done), false)
+    )
+    return Effect.all([
+      Effect.ensuring(workers(concurrency), Deferred.succeed(done, undefined)),
+      Effect.flatMap(isLate, (isLate) => isLate ? workers(late.concurrency) : Effect.void)
+    ], { concurrency: "unbounded", discard: true })
+  })
 
 /**
  * As supervisors do: the last started first. Those that are linked end one after the other, the dependent ones before

@@ -1,5 +1,5 @@
 /** Questions from node to node, each answered once or failed by its deadline. */
-import { Clock, Effect, Fiber, Scope } from "effect"
+import { type Cause, Clock, Effect, Exit, Fiber, Scope } from "effect"
 import { CallTable } from "../../src/protocol/calls.ts"
 import { msgpack } from "../../src/protocol/codec.ts"
 import { sectionId } from "../../src/protocol/ids.ts"
@@ -323,15 +323,18 @@ class Exchange implements Requests {
     if (known?._tag === "Answered") return this.#reply(from, id, known.reply, known.deadlineMs)
     if (known !== undefined) return
     const answer = this.#answers.get(method)
-    const found = answer === undefined ? Effect.die(`no method ${method}`) : Effect.suspend(() => answer(from, body))
     const reply = (ok: boolean, value: unknown): void => {
       this.#asked.answer(caller, id, [ok, value])
       this.#reply(from, id, [ok, value], deadlineMs)
     }
-    this.#fork(Effect.matchCause(found, {
-      onSuccess: (value) => reply(true, value ?? null),
-      onFailure: (cause) => reply(false, String(cause))
-    }))
+    const found = answer === undefined ? Exit.die(`no method ${method}`) : begun(answer, from, body)
+    const how = {
+      onSuccess: (value: unknown) => reply(true, value ?? null),
+      onFailure: (cause: Cause.Cause<unknown>) => reply(false, String(cause))
+    }
+    // what is known at once needs no fiber
+    if (Exit.isExit(found)) Exit.match(found, how)
+    else this.#fork(Effect.matchCause(found, how))
   }
 
   #reply(to: Peer, id: number, reply: unknown, deadlineMs: number): void {
@@ -347,6 +350,14 @@ class Exchange implements Requests {
     if (this.#waiting.get(id)?.node !== from.id) return
     const failed = (): NoAnswer => new NoAnswer(from.id, `it failed: ${String(message[3])}`, "Died")
     this.#end(id, asFlag(message[2]) ? Effect.succeed(message[3]) : Effect.fail(failed()))
+  }
+}
+
+const begun = (answer: Answer, from: Peer, body: unknown): Effect.Effect<unknown> => {
+  try {
+    return answer(from, body)
+  } catch (defect) {
+    return Exit.die(defect)
   }
 }
 

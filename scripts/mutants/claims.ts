@@ -168,7 +168,7 @@ export const claimMutants: ReadonlyArray<Mutant> = [
     rule: "R5, H16",
     edits: edit(
       claims,
-      "lost.length === 0 ? top.claim.registrations : registrationsOf([top, ...lost])",
+      "isMore ? registrationsOf([top, ...lost]) : top.claim.registrations",
       "top.claim.registrations"
     ),
     test: ["test/protocol/claims.test.ts", ""]
@@ -190,8 +190,8 @@ export const claimMutants: ReadonlyArray<Mutant> = [
     rule: "R8, H10",
     edits: edit(
       caretaker,
-      "    if (!replication.seenByAll(by.section, version)) return void this.#toErase.set(key, slot)\n",
-      ""
+      "if (replication.seenByAll(by.section, version)) this",
+      "if (version > 0) this"
     ),
     seeds: [3],
     test: ["test/services/holes.test.ts", "[H10]"]

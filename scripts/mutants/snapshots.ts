@@ -79,7 +79,7 @@ export const snapshotMutants: ReadonlyArray<Mutant> = [
     rule: "R6",
     edits: edit(
       "adapters/gossip/mover.ts",
-      "    if (packed.withState) this.#snapshots.retain(process, section, epoch, packed.state)\n",
+      "      if (withState) this.#snapshots.retain(process, section, epoch, state)\n",
       ""
     ),
     test: ["test/services/movesteps.test.ts", "a move with the loss of its target"]
@@ -89,7 +89,7 @@ export const snapshotMutants: ReadonlyArray<Mutant> = [
     what: "what a lost copy had acknowledged after a split is not asked for",
     rule: "H23, R7",
     edits: [
-      { file: "adapters/gossip/caretaker.ts", find: "        else this.#settleDebts(slot)\n", replace: "" },
+      { file: "adapters/gossip/caretaker.ts", find: "      else this.#settleDebts(slot)\n", replace: "" },
       { file: where, find: "        this.#tellSoon(slot)\n", replace: "" }
     ],
     test: ["test/services/snapshots-faults.test.ts", "brings"]

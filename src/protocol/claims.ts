@@ -269,7 +269,9 @@ const decideTop = (view: NameView, top: Held, standing: Standing): Decision | un
   if (running === "prepared") return mayGoLive(view, standing, top.claim) ? { _tag: "GoLive" } : undefined
   if (running === "frozen") return { _tag: "Resume", epoch }
   const lost = view.claims.filter(({ section }) => section !== self && isGone(section))
-  const registrations = lost.length === 0 ? top.claim.registrations : registrationsOf([top, ...lost])
+  // nearly always they have none that this one has not: thousands of names are looked at when a node has gone
+  const isMore = lost.some(({ claim }) => !includesAll(top.claim.registrations, claim.registrations))
+  const registrations = isMore ? registrationsOf([top, ...lost]) : top.claim.registrations
   const tied = lost.some(({ claim }) => claim.epoch === top.claim.epoch)
   if (tied || view.endedEpoch >= top.claim.epoch) return { _tag: "Renew", epoch, registrations }
   if (registrations.length > top.claim.registrations.length) {

@@ -12,6 +12,7 @@ import { weigh } from "../protocol/replica.ts"
 import { RestartWindow } from "../protocol/restarts.ts"
 import { InvalidInput, StartFailed } from "../SwormError.ts"
 import type { Numbered } from "./callFrames.ts"
+import { isDone } from "./done.ts"
 import {
   describe,
   type ErasedImplementation,
@@ -180,19 +181,32 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
 
   /** Runs `init`; a state handed over replaces what it answers. Leaves the process `starting`, without a message taken. */
   start(handoff: Brought | undefined): Effect.Effect<void, StartFailed> {
+    return Effect.suspend(() => this.startNow(handoff))
+  }
+
+  /**
+   * The same, begun at once: an exit where `init` answers at once. Then it needs no fiber, which counts when a node gives
+   * thousands away.
+   */
+  startNow(handoff: Brought | undefined): Effect.Effect<void, StartFailed> {
     const implementation = this.type.implementation
     if (implementation === undefined) {
-      return Effect.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
+      return Exit.fail(this.#startFailed(`"${this.type.name}" is not implemented here`))
     }
     const args = this.type.args.decode(this.spec.args)
-    if (args._tag === "Failure") return Effect.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
-    return Effect.flatMap(this.#init(implementation.init, args.value, handoff), (exit) => {
-      if (exit._tag === "Failure") {
-        return Effect.andThen(this.#closeScope(exit), Effect.fail(this.#startFailed(describe(exit))))
-      }
-      this.#state = Ref.makeUnsafe(handoff === undefined ? exit.value : handoff.state)
-      return Effect.void
-    })
+    if (args._tag === "Failure") return Exit.fail(this.#startFailed(`the args do not decode: ${describe(args)}`))
+    const begun = this.#init(implementation.init, args.value, handoff)
+    return isDone(begun)
+      ? this.#started(begun.value, handoff)
+      : Effect.flatMap(begun, (exit) => this.#started(exit, handoff))
+  }
+
+  #started(exit: Exit.Exit<unknown, unknown>, handoff: Brought | undefined): Effect.Effect<void, StartFailed> {
+    if (exit._tag === "Failure") {
+      return Effect.andThen(this.#closeScope(exit), Exit.fail(this.#startFailed(describe(exit))))
+    }
+    this.#state = Ref.makeUnsafe(handoff === undefined ? exit.value : handoff.state)
+    return Exit.void
   }
 
   #init(
@@ -200,24 +214,28 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
     args: unknown,
     handoff: Brought | undefined
   ): Effect.Effect<Exit.Exit<unknown, unknown>> {
-    return Effect.suspend(() => {
-      const { epoch, name, sworm, timers } = this
-      this.#scope = Scope.makeUnsafe()
-      this.context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
-      const snapshotAge = handoff?.ageMs === undefined ? undefined : Duration.millis(handoff.ageMs)
-      const started = init({ args, sworm, name, epoch, handoff: handoff?.state, snapshotAge, timers })
-      // what it answers at once needs no fiber and no timer
-      if (Exit.isExit(started)) return Effect.succeed(started)
-      return Effect.provideContext(started, this.context).pipe(
-        Effect.timeoutOrElse({
-          duration: this.options.startTimeoutMs,
-          orElse: () => Effect.fail(`init took longer than ${this.options.startTimeoutMs} ms`)
-        }),
-        // also when whoever waits for it is interrupted: what init has acquired so far is released
-        Effect.onInterrupt(() => this.#closeScope(Exit.void)),
-        Effect.exit
-      )
-    }).pipe(Effect.catchDefect((defect) => Effect.succeed(Exit.die(defect))))
+    const { epoch, name, sworm, timers } = this
+    this.#scope = Scope.makeUnsafe()
+    this.context = Context.add(Context.add(this.type.context, Scope.Scope, this.#scope), CurrentProcess, this)
+    const snapshotAge = handoff?.ageMs === undefined ? undefined : Duration.millis(handoff.ageMs)
+    let started: ReturnType<typeof init>
+    try {
+      started = init({ args, sworm, name, epoch, handoff: handoff?.state, snapshotAge, timers })
+    } catch (defect) {
+      return Exit.succeed(Exit.die(defect))
+    }
+    // what it answers at once needs no fiber and no timer
+    if (Exit.isExit(started)) return Exit.succeed(started)
+    return Effect.provideContext(started, this.context).pipe(
+      Effect.timeoutOrElse({
+        duration: this.options.startTimeoutMs,
+        orElse: () => Effect.fail(`init took longer than ${this.options.startTimeoutMs} ms`)
+      }),
+      // also when whoever waits for it is interrupted: what init has acquired so far is released
+      Effect.onInterrupt(() => this.#closeScope(Exit.void)),
+      Effect.exit,
+      Effect.catchDefect((defect) => Effect.succeed(Exit.die(defect)))
+    )
   }
 
   #closeScope(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
