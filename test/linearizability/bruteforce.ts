@@ -1,6 +1,7 @@
 /**
- * The specification again, as literally as it can be, to compare the checker with: every order of all operations, and for
- * each the set of all states that the name could be in, each with one node and one epoch. For histories of few operations.
+ * The specification again, as literally as it can be, to compare the checker with: every order of all operations, and
+ * for each the set of all states that the name could be in, each with one node and one epoch. For histories of few
+ * operations.
  */
 import { deadlineOf, isUnknown, type Operation, type Ref, refOf } from "./history.ts"
 
@@ -17,7 +18,9 @@ type State = Absent | Held
 
 const isHeld = (state: State): state is Held => "by" in state
 
-/** A moment of an operation: a `register` that was acknowledged has one for its effect and a later one for its answer. */
+/**
+ * A moment of an operation: a `register` that was acknowledged has one for its effect and a later one for its answer.
+ */
 interface Moment {
   readonly operation: Operation
   readonly isAnswer: boolean

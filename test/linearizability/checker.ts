@@ -3,14 +3,14 @@
  * so that in the order of these moments every answer is what the sequential specification (`steps.ts`) says?
  *
  * Searches depth first for such an order, as Wing and Gong do ("Testing and Verifying Concurrent Objects", 1993), and
- * remembers each set of placed operations with the states it led to, so that none is gone on from twice: Lowe's addition
- * ("Testing for linearizability", 2017), as in Horn and Kroening's checker (2015), Porcupine and Knossos. Names are
- * checked each by itself, which is enough: linearizability is local (Herlihy and Wing, 1990).
+ * remembers each set of placed operations with the states it led to, so that none is gone on from twice: Lowe's
+ * addition ("Testing for linearizability", 2017), as in Horn and Kroening's checker (2015), Porcupine and Knossos.
+ * Names are checked each by itself, which is enough: linearizability is local (Herlihy and Wing, 1990).
  *
  * Three things keep the search small. What the system does by itself is part of the states and needs no steps. An
- * operation that only sees the state as it is can be placed at once: whatever order there is, there is one with it first.
- * And operations of unknown result, which are concurrent with all that comes after them, are used only when the next step
- * needs them, the earliest of a kind first, so that how many were used says all of them.
+ * operation that only sees the state as it is can be placed at once: whatever order there is, there is one with it
+ * first. And operations of unknown result, which are concurrent with all that comes after them, are used only when the
+ * next step needs them, the earliest of a kind first, so that how many were used says all of them.
  */
 import { assertWellFormed, byName, isUnknown, type Operation } from "./history.ts"
 import { apply, initial, isLost, registered, showState, type State, type Step, stepsOf, unregistered } from "./steps.ts"
@@ -205,16 +205,16 @@ class Search {
 }
 
 /**
- * With the same steps placed and the name held, or absent, in both: whatever can follow on `other` can on `one`. The rest
- * is the same in both: how many more registers than unregisters were used, what node is known to have had the epoch
- * `floor`, and whose answer is owed.
+ * With the same steps placed and the name held, or absent, in both: whatever can follow on `other` can on `one`. The
+ * rest is the same in both: how many more registers than unregisters were used, what node is known to have had the
+ * epoch `floor`, and whose answer is owed.
  */
 const covers = (one: Situation, other: Situation): boolean =>
   one.used.registers <= other.used.registers && one.state.floor <= other.state.floor
 
 /**
- * The step may come first whatever comes later: it only sees the state. A node that it tells of the epoch `floor` can be
- * told at no other time.
+ * The step may come first whatever comes later: it only sees the state. A node that it tells of the epoch `floor` can
+ * be told at no other time.
  */
 const isFree = (state: State, next: State | undefined): boolean =>
   next !== undefined && next.isHeld === state.isHeld && next.floor === state.floor

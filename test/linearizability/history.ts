@@ -1,4 +1,7 @@
-/** What clients asked a name registry for and were told, and what they may conclude from it; and how it is written down. */
+/**
+ * What clients asked a name registry for and were told, and what they may conclude from it; and how it is written
+ * down.
+ */
 
 /** Where a name is held: the node, and the epoch of the copy. Epochs are whole numbers from 1. */
 export interface Ref {

@@ -1,8 +1,8 @@
 /**
  * Less of a history that is not linearizable, with its fault still in it.
  *
- * Each step keeps this: if the whole were linearizable, then so would be what is left of it. So what is left shows a fault
- * of the whole, not one of the cutting.
+ * Each step keeps this: if the whole were linearizable, then so would be what is left of it. So what is left shows a
+ * fault of the whole, not one of the cutting.
  */
 import { check, type CheckOptions, type Verdict } from "./checker.ts"
 import { deadlineOf, isEffect, isUnknown, type Operation, unanswered } from "./history.ts"
@@ -10,8 +10,8 @@ import { deadlineOf, isEffect, isUnknown, type Operation, unanswered } from "./h
 type History = ReadonlyArray<Operation>
 
 /**
- * The history as it stood right after `time`: what has not returned is of unknown result. Any beginning of a linearizable
- * history is linearizable.
+ * The history as it stood right after `time`: what has not returned is of unknown result. Any beginning of a
+ * linearizable history is linearizable.
  */
 export const until = (history: History, time: number): History =>
   history.filter(({ invokedAt }) => invokedAt <= time).flatMap((operation) => {
@@ -122,9 +122,9 @@ class Shrinker {
   }
 
   /**
-   * Leaves out operations of unknown result that have no part in it. There is a fault without any of them, but it may be
-   * another one: what an unknown `register` explains is a riddle without it. One has no part if whatever could be left
-   * out to make the history right still makes it right.
+   * Leaves out operations of unknown result that have no part in it. There is a fault without any of them, but it may
+   * be another one: what an unknown `register` explains is a riddle without it. One has no part if whatever could be
+   * left out to make the history right still makes it right.
    */
   withoutUnknown(history: History): History {
     let left = history

@@ -1,9 +1,9 @@
 /**
  * The sequential specification of one name, and a history taken apart into steps of it.
  *
- * A name is absent, or held by a copy: `register` on an absent name makes it held, with an epoch above all that the name
- * has ever had; `unregister` on a held one makes it absent. What the system does by itself (moves, takeovers, restarts of
- * crashed processes) takes a held name to any node and any higher epoch, at any moment, seen or not.
+ * A name is absent, or held by a copy: `register` on an absent name makes it held, with an epoch above all that the
+ * name has ever had; `unregister` on a held one makes it absent. What the system does by itself (moves, takeovers,
+ * restarts of crashed processes) takes a held name to any node and any higher epoch, at any moment, seen or not.
  *
  * Those transitions need no search. A state here stands for all that the name could have got to unseen: `held` with an
  * epoch of at least `floor`, which is at `node` if it is exactly `floor`. Since whatever can follow on a state can also
@@ -80,7 +80,9 @@ export const registered = ({ floor }: State, owes?: number): State => ({
 export const unregistered = ({ floor, owes }: State): State | undefined =>
   owes === undefined ? { isHeld: false, floor, node: undefined, owes: undefined } : undefined
 
-/** The state after the step at `index`, the same one if it changes nothing; undefined if it can't be made in `state`. */
+/**
+ * The state after the step at `index`, the same one if it changes nothing; undefined if it can't be made in `state`.
+ */
 export const apply = (state: State, step: Step, index: number): State | undefined => {
   if (state.isHeld !== (step.needs === "held")) return undefined
   const { does, ref } = step
