@@ -131,11 +131,12 @@ export const makeBackend = Effect.fnUntraced(function* <E, R>(
   const { authority, members, replication } = ground
   const estates = new Estates(replication, nowMs, after)
   estates.onSettled = lookAtAll
-  const requests = yield* Requesting.make(
+  const plainRequests = yield* Requesting.make(
     transport,
     { frameBytes: options.deltaBytes, partsBytes: 2 * options.maxStateBytes },
     () => replication.flush()
   )
+  const requests = ground.requests?.(plainRequests) ?? plainRequests
   const dispatch = yield* Dispatching.make(node, transport, processes, {
     find: (sworm, name) => directory.find(sworm, name),
     locate: (sworm, name) => registrations.locate(sworm, name),

@@ -10,6 +10,7 @@ import type { Announcement, Member } from "../../src/protocol/swim.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { ProcessRef, Unavailable } from "../../src/SwormError.ts"
 import type { Core } from "./core.ts"
+import type { Requests } from "./requests.ts"
 
 /** The members as everything else here sees them; a new one is made at each change. */
 export interface View {
@@ -114,6 +115,8 @@ export interface Ground {
   readonly members: MembershipDriver
   readonly replication: ReplicationDriver
   readonly authority: Authority | undefined
+  /** What goes with questions and answers. */
+  readonly requests?: ((requests: Requests) => Requests) | undefined
   /** Comes into the cluster again, knowing nothing (R11). */
   readonly catchUp: Effect.Effect<void>
   /** Begins to take part, for as long as the scope lives; `tend` is to be done every `syncInterval`. */

@@ -54,7 +54,8 @@ const move = Effect.fnUntraced(function* (
   target: string
 ): Effect.fn.Return<ProcessRef, NotRegistered | HandoffError | Unavailable> {
   const { directory, node, options, requests } = backend.core.parts
-  const ref = directory.ref(sworm, name)
+  const known = directory.ref(sworm, name)
+  const ref = known ?? Option.getOrUndefined((yield* backend.registrations.lookup(sworm, name)).ref)
   if (ref === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
   if (ref.node === target) return ref
   if (ref.node === node.id) return yield* moveHere(backend, sworm, name, target)

@@ -270,7 +270,7 @@ export class Mover {
       return process.close("Moved", options.handoffTimeoutMs).pipe(
         Effect.andThen(Effect.suspend(() => {
           processes.remove(process)
-          core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
+          const released = core.writeClaim(sworm, name, { ...claim, mode: "released", successor: section })
           const deadline = nowMs() + options.handoffTimeoutMs
           const parts = inParts(forwarded, options.deltaBytes)
           const commitPart = (part: (typeof parts)[number], index: number): Effect.Effect<unknown, NoAnswer> => {
@@ -279,9 +279,13 @@ export class Mover {
             return requests.ask(target, Method.commit, body, options.handoffTimeoutMs)
           }
           // nearly always it is one
-          const commit = parts.length === 1
+          const told = parts.length === 1
             ? Effect.suspend(() => commitPart(parts[0]!, 0))
             : Effect.forEach(parts, commitPart, { discard: true })
+          // before a store has heard of it the target may not serve; without that it is told by the store, or starts anew
+          const commit = core.parts.authority === undefined
+            ? told
+            : Effect.flatMap(core.accepted(released), (is) => is ? told : Effect.void)
           // a target that is gone needs no commit; one that is late goes live when it sees the released claim
           const again = (): boolean => !members.isGone(section) && nowMs() < deadline
           const retry = (): Effect.Effect<unknown, NoAnswer> =>
@@ -359,7 +363,10 @@ export class Mover {
   }
 
   #committed(body: unknown): Effect.Effect<unknown> {
-    return Exit.succeed(this.#commit(body))
+    const { authority, replication: { replica } } = this.#core.parts
+    const done = Exit.succeed(this.#commit(body))
+    // whoever has asked for the move is told when it serves
+    return authority === undefined ? done : Effect.andThen(authority.accepted(replica.version(replica.own)), done)
   }
 
   #commit(body: unknown): true {

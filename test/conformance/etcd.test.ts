@@ -8,13 +8,15 @@ import { conformance } from "./suite.ts"
 const harness = Effect.gen(function* () {
   const network = yield* VirtualNetwork.make()
   const etcd = yield* Etcd.EtcdMemory.make
+  let runs = 0
   return {
-    start: ({ id }: { readonly id: string }) =>
-      Layer.build(
+    start: ({ id }: { readonly id: string }) => {
+      const name = `${id} ${++runs}`
+      return Layer.build(
         Etcd.layerClient({ leaseTtl: "2 seconds", shutdownTimeout: "5 seconds" }).pipe(
           Layer.provide([
             VirtualNetwork.layerTransport,
-            Layer.effect(Etcd.EtcdClient)(etcd.client({ name: id }))
+            Layer.effect(Etcd.EtcdClient)(etcd.client({ name }))
           ]),
           Layer.provideMerge(Node.layer({ id })),
           Layer.provide(Layer.succeed(VirtualNetwork.VirtualNetwork)(network)),
@@ -23,8 +25,9 @@ const harness = Effect.gen(function* () {
       ).pipe(Effect.map((services) => ({
         id,
         services,
-        kill: Effect.andThen(Effect.sync(() => network.kill(id)), etcd.fault("unreachable", { client: id }))
+        kill: Effect.andThen(Effect.sync(() => network.kill(id)), etcd.fault("unreachable", { client: name }))
       })))
+    }
   }
 })
 

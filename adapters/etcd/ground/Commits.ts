@@ -125,22 +125,32 @@ export class Commits {
     return [batch, this.#queue.slice(index)]
   }
 
-  /** All in one; where that fails, each by itself. */
+  /** All in one; where that fails, each by itself. Always in their order: versions of a section only go up. */
   #write(batch: ReadonlyArray<Change>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const prepared: Array<Prepared> = []
-      const doubtful: Array<Change> = []
+      let doubtful: Change | undefined
       for (const change of batch) {
         const one = this.#prepare(change)
-        if ("refusedBy" in one) doubtful.push(change)
-        else prepared.push(one)
+        if (!("refusedBy" in one)) prepared.push(one)
+        else doubtful = change
+        if (doubtful !== undefined) break
       }
-      const together = prepared.length === 0 ? Effect.succeed(true) : this.#commit(prepared)
-      return Effect.flatMap(together, (done) => {
-        const left = done ? doubtful : [...prepared.map(({ change }) => change), ...doubtful]
-        return Effect.forEach(left, (change) => this.#alone(change), { discard: true })
-      })
+      const rest = batch.slice(prepared.length + 1)
+      return this.#together(prepared).pipe(
+        Effect.andThen(doubtful === undefined ? Effect.void : this.#alone(doubtful)),
+        Effect.andThen(rest.length === 0 ? Effect.void : this.#write(rest))
+      )
     })
+  }
+
+  #together(prepared: ReadonlyArray<Prepared>): Effect.Effect<void> {
+    if (prepared.length === 0) return Effect.void
+    return Effect.flatMap(
+      this.#commit(prepared),
+      (isDone) =>
+        isDone ? Effect.void : Effect.forEach(prepared, ({ change }) => this.#alone(change), { discard: true })
+    )
   }
 
   /** Until it is done, or refused by what is there and not by what was known. */
@@ -214,6 +224,7 @@ export class Commits {
               return Effect.never
             }
             return Effect.sync(() => {
+              if (prepared.some(({ then }) => then.length > 0)) mirror.wrote(result.revision)
               for (const one of prepared) this.#done(one, result.revision)
               return true
             })

@@ -2,7 +2,7 @@
 import { PubSub, Stream } from "effect"
 import type { MemberChange } from "../../../src/Membership.ts"
 import { hash32 } from "../../../src/protocol/hash.ts"
-import { nodeOf, type SectionId, sectionId } from "../../../src/protocol/ids.ts"
+import { bootOf, nodeOf, type SectionId, sectionId } from "../../../src/protocol/ids.ts"
 import { type Announcement, isGone, type Member } from "../../../src/protocol/swim.ts"
 import { publish } from "../../gossip/events.ts"
 import type { MembershipDriver, MembershipHooks, View } from "../../gossip/ground.ts"
@@ -45,9 +45,12 @@ export class Members implements MembershipDriver {
   told(section: SectionId, member: Member | undefined): void {
     const known = this.#all.get(nodeOf(section))
     if (member === undefined) {
-      this.#present.delete(section)
-      // the end of an earlier run says nothing of the present one
-      if (known === undefined || sectionId(known.id, known.boot) !== section || isGone(known.status)) return
+      if (!this.#present.delete(section) || known === undefined) return
+      // an earlier run has ended: what it had may be taken over
+      if (known.boot !== bootOf(section)) {
+        return this.#parts.hooks.onChange(known, { ...known, boot: bootOf(section) })
+      }
+      if (isGone(known.status)) return
       return this.#change({ ...known, status: known.status === "leaving" ? "left" : "dead" })
     }
     this.#present.add(section)

@@ -48,7 +48,8 @@ export class Sections implements ReplicationDriver {
   // ---- own changes
 
   write(key: string, value: unknown): number {
-    const version = this.replica.write(key, value)
+    // whoever hears of it may write at once: what was written first goes first
+    const version = this.replica.version(this.replica.own) + 1
     // what is overtaken before it was sent needs not be sent
     this.#pending.delete(key)
     this.#pending.set(key, version)
@@ -70,7 +71,7 @@ export class Sections implements ReplicationDriver {
       },
       onRefused: (name) => this.#refuse(key, version, name === key)
     })
-    return version
+    return this.replica.write(key, value)
   }
 
   /** What a claim means for its name, and for its further names. */

@@ -214,6 +214,10 @@ export class Stay {
     this.#lease = undefined
     this.lose()
     if (lease === undefined) return Effect.void
-    return Effect.ignore(Effect.timeout(this.#parts.client.revoke(lease), LEAVE_MS))
+    const { client, layout, members, self } = this.#parts
+    // others tell by it that it has left, and was not lost
+    const value = encodeMember({ ...members.self(), status: "leaving" })
+    const told = client.put(layout.member(self), value, { lease })
+    return Effect.ignore(Effect.timeout(Effect.andThen(told, client.revoke(lease)), LEAVE_MS))
   })
 }

@@ -14,6 +14,7 @@ import type { ResolvedGossipOptions } from "../../gossip/Options.ts"
 import { EtcdClient } from "../client.ts"
 import type { EtcdError } from "../EtcdError.ts"
 import type { ResolvedBackend } from "../Options.ts"
+import { causal } from "./causality.ts"
 import { Commits } from "./Commits.ts"
 import { Layout } from "./layout.ts"
 import { Members } from "./Members.ts"
@@ -124,6 +125,7 @@ export const makeGround = (backend: ResolvedBackend) =>
       members,
       replication: sections,
       authority: names,
+      requests: (requests) => causal(requests, mirror),
       catchUp: Effect.void,
       begin: (started, tend) =>
         Effect.gen(function* () {

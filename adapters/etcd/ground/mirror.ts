@@ -34,6 +34,7 @@ export class Mirror {
   #revision = 0
   #applied = 0
   #listed = 0
+  #written = 0
   readonly #waiters = new Set<{ readonly revision: number; readonly resume: () => void }>()
 
   constructor(layout: Layout, replica: Replica, hooks: MirrorHooks) {
@@ -54,6 +55,21 @@ export class Mirror {
 
   heard(revision: number): void {
     this.#revision = Math.max(this.#revision, revision)
+  }
+
+  /** All up to this revision is here. */
+  get applied(): number {
+    return this.#applied
+  }
+
+  /** What is here, and what this node has written: of that the watch is about to tell. */
+  get known(): number {
+    return Math.max(this.#applied, this.#written)
+  }
+
+  wrote(revision: number): void {
+    this.heard(revision)
+    this.#written = Math.max(this.#written, revision)
   }
 
   /** Done when all up to a revision is here. */

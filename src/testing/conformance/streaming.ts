@@ -1,5 +1,5 @@
 /** Answers that are streams: whole, in order, as fast as their reader, and over when either side is. */
-import { Deferred, Effect, Fiber, Stream } from "effect"
+import { Deferred, Effect, Fiber, Option, Stream } from "effect"
 import { check, equal, eventually, eventuallyEqual, fails } from "./check.ts"
 import type { TestNode } from "./cluster.ts"
 import type { ConformanceCase } from "./Harness.ts"
@@ -162,6 +162,10 @@ export const cases: ReadonlyArray<ConformanceCase> = [
               const exit = yield* Fiber.join(fiber)
               yield* fails(exit, { _tag: "CallError", reason: "Stopped" }, `${end} of "${name}", read on ${reader.id}`)
               yield* Effect.ignore(unregister(name))
+              // what another node finds in its copy may be old
+              for (const node of [a, b]) {
+                yield* eventuallyEqual(on(node, Sources).whereis(name), Option.none(), `"${name}" on ${node.id}`)
+              }
             }
           }
         }
