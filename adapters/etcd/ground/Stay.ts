@@ -2,8 +2,9 @@
  * This node's stay in the cluster, from the lease that it is granted to the lease's end; then the next one. While it
  * lasts its lease is renewed, its member's key is there, the watch tells what others do, and what it writes is written.
  */
-import { Deferred, Effect, Latch, Stream } from "effect"
+import { Cause, Deferred, Effect, Latch, Stream } from "effect"
 import type { SectionId } from "../../../src/protocol/ids.ts"
+import { warn } from "../../../src/runtime/log.ts"
 import { backOffMs } from "../endpoints.ts"
 import type { EtcdClient } from "../client.ts"
 import type { EtcdError } from "../EtcdError.ts"
@@ -70,11 +71,15 @@ export class Stay {
     const next = (times: number): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (this.#hasLeft || this.#parts.members.self().status === "left") return Effect.void
-        return Effect.matchEffect(this.#once, {
-          onSuccess: () => next(0),
-          onFailure: (error) => {
-            this.#parts.onTrouble(error)
-            return Effect.andThen(Effect.flatMap(backOffMs(times), Effect.sleep), next(times + 1))
+        const again = Effect.andThen(Effect.flatMap(backOffMs(times), Effect.sleep), next(times + 1))
+        return Effect.matchCauseEffect(this.#once, {
+          // the stay before may have been a long one
+          onSuccess: () => Effect.andThen(Effect.flatMap(backOffMs(0), Effect.sleep), next(0)),
+          onFailure: (cause) => {
+            const failure = cause.reasons.find(Cause.isFailReason)
+            if (failure !== undefined) this.#parts.onTrouble(failure.error)
+            if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+            return failure === undefined ? Effect.andThen(warn("A stay in etcd ended badly", cause), again) : again
           }
         })
       })
@@ -148,7 +153,7 @@ export class Stay {
       return Effect.matchEffect(client.keepAlive(lease), {
         onSuccess: (kept) => {
           tenure.renewed(asked, Math.min(kept.ttlSeconds, ttlSeconds))
-          return Effect.sleep(ttlSeconds * 1000 * RENEW_SHARE)
+          return Effect.void
         },
         onFailure: (error) => {
           if (error.reason === "LeaseNotFound") return Effect.fail(error)

@@ -70,7 +70,9 @@ export class Store {
 
   /** The changes from a revision on; in one revision in the order they were made. */
   changes(span: Span, from: number): Array<Change> {
-    return this.#changes.filter(({ key, revision }) => revision >= from && isIn(span, key))
+    let first = this.#changes.length
+    while (first > 0 && this.#changes[first - 1]!.revision >= from) first--
+    return this.#changes.slice(first).filter(({ key }) => isIn(span, key))
   }
 
   /** Writes that belong together: they make one revision, or none if nothing changes. */
