@@ -11,7 +11,7 @@ export interface BackendOptions extends
   > {
   /**
    * All keys begin with it. Sworms with different prefixes know nothing of each other. Must be equal on all nodes.
-   * Default: `sworm/<cluster>/`.
+   * Ends with "/". Default: `sworm/<cluster>/`.
    */
   readonly prefix?: string | undefined
   /**
@@ -20,6 +20,12 @@ export interface BackendOptions extends
    * lets others go on sooner after the loss of a node. May differ between nodes. Default 5 seconds.
    */
   readonly leaseTtl?: Duration.Input | undefined
+  /**
+   * The largest state, encoded, that etcd is given to keep while a process moves, in bytes. A larger one fails its move
+   * with `HandoffError`, and the process goes on where it is. Etcd takes requests of 1.5 MiB, unless it is told otherwise
+   * (`--max-request-bytes`). Default 1 MiB.
+   */
+  readonly maxKeptBytes?: number | undefined
 }
 
 export interface EtcdBackendOptions extends BackendOptions, EtcdOptions {}
@@ -27,11 +33,16 @@ export interface EtcdBackendOptions extends BackendOptions, EtcdOptions {}
 export interface ResolvedBackend {
   readonly prefix: string
   readonly ttlSeconds: number
+  readonly maxKeptBytes: number
 }
 
 export const LEAST_TTL_SECONDS = 2
 
-export const resolveBackend = ({ leaseTtl, prefix }: BackendOptions, cluster: string): ResolvedBackend => ({
+export const resolveBackend = (
+  { leaseTtl, maxKeptBytes, prefix }: BackendOptions,
+  cluster: string
+): ResolvedBackend => ({
   prefix: prefix ?? `sworm/${cluster}/`,
-  ttlSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(leaseTtl ?? "5 seconds")))
+  ttlSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(leaseTtl ?? "5 seconds"))),
+  maxKeptBytes: maxKeptBytes ?? 1024 * 1024
 })

@@ -32,6 +32,11 @@ export const layerClient = (
     const node = yield* Node
     const transport = yield* Transport
     const backend = resolveBackend(options, node.cluster)
+    if (!backend.prefix.endsWith("/")) {
+      return yield* Effect.fail(
+        new InvalidInput({ what: "prefix", detail: `"${backend.prefix}" does not end with "/"` })
+      )
+    }
     if (!(backend.ttlSeconds >= LEAST_TTL_SECONDS)) {
       const detail = `${backend.ttlSeconds} seconds; ${LEAST_TTL_SECONDS} is the least`
       return yield* Effect.fail(new InvalidInput({ what: "leaseTtl", detail }))

@@ -372,7 +372,8 @@ const running = (process: LocalProcess): Standing["running"] => {
       return "live"
     case "frozen":
     case "prepared":
-      return process.status
+      // it has been told to serve, and does once it may
+      return process.isAwaiting ? "live" : process.status
     default:
       return "no"
   }

@@ -23,7 +23,7 @@ import type { Estates } from "./estates.ts"
 import { publish } from "./events.ts"
 import { Fence } from "./fence.ts"
 import { type Host, Hosts } from "./hosts.ts"
-import type { Authority, MembershipDriver, Refused, ReplicationDriver } from "./ground.ts"
+import type { Acquired, Authority, MembershipDriver, Refused, ReplicationDriver } from "./ground.ts"
 import type { ResolvedGossipOptions } from "./Options.ts"
 import type { Requests } from "./requests.ts"
 
@@ -373,11 +373,21 @@ export class Core {
   ): Effect.Effect<LocalProcess, StartFailure> {
     const { authority } = this.parts
     if (authority === undefined) return Effect.suspend(() => this.startProcessNow(sworm, name, spec, epoch, handoff))
-    return Effect.flatMap(authority.acquire(sworm, name, epoch), (granted) =>
+    return Effect.flatMap(authority.acquire(sworm, name, epoch), (acquired) =>
       Effect.onError(
-        this.startProcessNow(sworm, name, spec, granted, handoff),
+        Effect.suspend(() => {
+          const brought = handoff ?? this.#broughtBy(sworm, spec, acquired)
+          return this.startProcessNow(sworm, name, spec, acquired.epoch, brought)
+        }),
         () => Effect.sync(() => authority.release(sworm, name))
       ))
+  }
+
+  #broughtBy(sworm: string, { type }: Spec, { state }: Acquired): Brought | undefined {
+    const decoded = state === undefined
+      ? undefined
+      : this.parts.processes.hosted(sworm)?.types.get(type)?.state.decode(state.encoded)
+    return decoded?._tag === "Success" ? { state: decoded.value } : undefined
   }
 
   /**

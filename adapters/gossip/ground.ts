@@ -85,18 +85,37 @@ export interface Refused {
   readonly ref: ProcessRef | undefined
 }
 
+/** The name is this node's. */
+export interface Acquired {
+  /** At least the one that was asked for. */
+  readonly epoch: number
+  /** The state, encoded, of a move that neither of its nodes has outlived. */
+  readonly state: { readonly encoded: unknown } | undefined
+}
+
+/** The store does not take the state of a move. */
+export interface NotKept {
+  readonly _tag: "NotKept"
+  readonly reason: "StateTooLarge" | "Unreachable"
+  readonly detail: string
+}
+
 /** A store that all nodes share and that has the last word: a name is run by the node that it names, and by no other. */
 export interface Authority {
   /** May this node run anything just now? Asked before each message. */
   readonly holds: () => boolean
-  /** Takes the name for this node, before its process starts; answers the epoch, which is at least the one given. */
-  readonly acquire: (sworm: string, name: string, epoch: number) => Effect.Effect<number, Refused | Unavailable>
+  /** Takes the name for this node, before its process starts. */
+  readonly acquire: (sworm: string, name: string, epoch: number) => Effect.Effect<Acquired, Refused | Unavailable>
   /** It was taken, and its process did not start. */
   readonly release: (sworm: string, name: string) => void
   /** Is the name this node's? If not, the process is told to serve once it is, or closed. */
   readonly admits: (process: LocalProcess, epoch: number) => boolean
   /** What was written up to `version` was accepted: `false`, and it has been taken back, when it was not. */
   readonly accepted: (version: number) => Effect.Effect<boolean>
+  /** Keeps the state of a process that moves, until it serves where it goes. */
+  readonly keep: (sworm: string, name: string, epoch: number, state: unknown) => Effect.Effect<void, NotKept>
+  /** It serves there. */
+  readonly forget: (sworm: string, name: string) => void
   /** Who has the name, asked of the store. */
   readonly lookup: (sworm: string, name: string) => Effect.Effect<ProcessRef | undefined, Unavailable>
 }

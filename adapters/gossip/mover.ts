@@ -127,7 +127,13 @@ export class Mover {
       onFailure: (error) => Exit.fail(this.#unanswered(process, error)),
       onSuccess: (reply) => this.#preparedAt(process, target, section, reply)
     })
-    const offered = Effect.onExit(prepared, (exit) => {
+    const { authority } = core.parts
+    const safe = authority === undefined || !withState ? prepared : Effect.tap(prepared, () =>
+      Effect.mapError(
+        authority.keep(sworm, name, epoch, state),
+        ({ detail, reason }) => this.#failed(process, target, reason, detail)
+      ))
+    const offered = Effect.onExit(safe, (exit) => {
       if (exit._tag === "Failure") this.#resume(process, epoch)
       return Effect.void
     })
@@ -137,6 +143,7 @@ export class Mover {
       if (withState) this.#snapshots.retain(process, section, epoch, state)
       // once the old copy is closed nothing may keep its claim from being released; each wait in it has a limit
       return Effect.map(Effect.uninterruptible(this.#handOver(process, claim, target, section, epoch)), () => {
+        authority?.forget(sworm, name)
         publish(moves, { sworm, name, from: node.id, to: target, epoch: prepared, withState })
         return { sworm, name, node: target, epoch: prepared }
       })

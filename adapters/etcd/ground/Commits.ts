@@ -21,10 +21,15 @@ export interface Change {
   readonly when?: ReadonlyArray<Compare> | undefined
   /** Asked just before it is sent: is it still wanted? */
   readonly isWanted?: (() => boolean) | undefined
-  /** Done; `epochs`: of the names that this node holds by it. */
-  readonly onDone: (epochs: ReadonlyMap<string, number>) => void
+  /** Done; `epochs`: of the names that this node holds by it, with what was there before. */
+  readonly onDone: (epochs: ReadonlyMap<string, Gained>) => void
   /** Not done: the name is somebody else's. */
   readonly onRefused: (name: string, by: NameRecord) => void
+}
+
+export interface Gained {
+  readonly epoch: number
+  readonly before: NameRecord | undefined
 }
 
 /** This node's place among the members, while it has one. */
@@ -112,8 +117,8 @@ export class Commits {
       const change = this.#queue[index]!
       if (change.isWanted?.() === false) continue
       const keys = [...change.wishes.map(([name]) => name), ...change.writes.map(keyOf)]
-      // each wish compares twice at most, and writes or deletes once
-      const size = 2 * change.wishes.length + change.writes.length + 3
+      // each wish compares twice at most, and writes or deletes three keys at most
+      const size = 4 * change.wishes.length + change.writes.length + 3
       const weight = change.writes.reduce((sum, write) => sum + weightOf(write), 0)
       const isFull = operations + size > MAX_OPERATIONS || bytes + weight > MAX_BYTES
       if (batch.length > 0 && (isFull || keys.some((key) => touched.has(key)))) break
@@ -211,6 +216,8 @@ export class Commits {
               onLost()
               return Effect.never
             }
+            // it is never taken: alone it is refused
+            if (error.reason === "TooLarge" || error.reason === "Invalid") return Effect.succeed(false)
             return Effect.andThen(
               Effect.flatMap(backOffMs(times), Effect.sleep),
               attempt(times + 1)
@@ -235,12 +242,14 @@ export class Commits {
   }
 
   #done({ becomes, change }: Prepared, revision: number): void {
-    const epochs = new Map<string, number>()
+    const epochs = new Map<string, Gained>()
     for (const [name, record] of becomes) {
       const before = this.#parts.mirror.names.get(name)
       // one that was compared and not written stands as it was
       if (before?.record !== record) this.#parts.mirror.learn(name, record, revision)
-      if (record?._tag === "Held" && record.holder === this.#parts.self) epochs.set(name, record.epoch)
+      if (record?._tag === "Held" && record.holder === this.#parts.self) {
+        epochs.set(name, { epoch: record.epoch, before: before?.record })
+      }
     }
     change.onDone(epochs)
   }

@@ -5,10 +5,10 @@ import { nodeOf } from "../../../src/protocol/ids.ts"
 import { nameKey } from "../../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../../src/runtime/LocalProcess.ts"
 import { type ProcessRef, Unavailable } from "../../../src/SwormError.ts"
-import type { Authority, Refused } from "../../gossip/ground.ts"
+import type { Acquired, Authority, NotKept, Refused } from "../../gossip/ground.ts"
 import type { EtcdClient } from "../client.ts"
-import type { Commits } from "./Commits.ts"
-import { decodeName, type Layout, type NameRecord } from "./layout.ts"
+import type { Commits, Gained } from "./Commits.ts"
+import { decodeName, decodeState, encodeState, type Layout, type NameRecord } from "./layout.ts"
 import type { Mirror } from "./mirror.ts"
 import type { Sections } from "./Sections.ts"
 import type { Tenure } from "./Tenure.ts"
@@ -24,12 +24,15 @@ export interface NamesParts {
   readonly commits: Commits
   readonly sections: Sections
   readonly tenure: Tenure
+  readonly maxKeptBytes: number
 }
 
 export class Names implements Authority {
   readonly #parts: NamesParts
   /** Taken by this node for a process that starts: there is no claim of it yet. */
   readonly #acquired = new Set<string>()
+  /** States that this node has given to etcd, until it takes them back. */
+  readonly #keeping = new Map<string, Uint8Array>()
   /** Processes that serve once the name is this node's. */
   readonly #waiting = new Map<string, { readonly process: LocalProcess; readonly epoch: number }>()
 
@@ -46,9 +49,88 @@ export class Names implements Authority {
     return record?._tag === "Held" && record.holder === this.#parts.sections.replica.own
   }
 
-  acquire(sworm: string, name: string, epoch: number): Effect.Effect<number, Refused | Unavailable> {
+  acquire(sworm: string, name: string, epoch: number): Effect.Effect<Acquired, Refused | Unavailable> {
+    return Effect.flatMap(this.#acquire(sworm, name, epoch), ({ before, epoch }) => {
+      // one that was registered before may have been on its way between two nodes
+      if (before?._tag !== "Held" || before.isNew) return Effect.succeed({ epoch, state: undefined })
+      return Effect.map(
+        Effect.onError(this.#kept(sworm, name, before.epoch), () => Effect.sync(() => this.release(sworm, name))),
+        (state) => ({ epoch, state })
+      )
+    })
+  }
+
+  /** The state of a move above this epoch: nobody has served from it. */
+  #kept(
+    sworm: string,
+    name: string,
+    epoch: number
+  ): Effect.Effect<{ readonly encoded: unknown } | undefined, Unavailable> {
+    const { client, layout } = this.#parts
+    return client.get(layout.state(nameKey(sworm, name))).pipe(
+      Effect.mapError((error) => new Unavailable({ operation: `start "${name}"`, detail: error.message })),
+      Effect.map((kv) => {
+        const kept = kv === undefined ? undefined : decodeState(kv.value)
+        return kept !== undefined && kept.epoch > epoch ? { encoded: kept.state } : undefined
+      })
+    )
+  }
+
+  keep(sworm: string, name: string, epoch: number, state: unknown): Effect.Effect<void, NotKept> {
+    const { commits, layout, maxKeptBytes } = this.#parts
+    const value = encodeState(epoch, state)
+    if (value.byteLength > maxKeptBytes) {
+      const detail = `its state takes ${value.byteLength} bytes in etcd, maxKeptBytes is ${maxKeptBytes}`
+      return Effect.fail({ _tag: "NotKept", reason: "StateTooLarge", detail })
+    }
+    this.#keeping.set(nameKey(sworm, name), value)
+    const kept = Effect.callback<void, NotKept>((done) => {
+      let isWanted = true
+      commits.add({
+        wishes: [],
+        writes: [{ put: layout.state(nameKey(sworm, name)), value }],
+        isWanted: () => isWanted,
+        onDone: () => done(Effect.void),
+        onRefused: () =>
+          done(Effect.fail({
+            _tag: "NotKept",
+            reason: "StateTooLarge",
+            detail: "etcd does not take its state: raise its --max-request-bytes, or lower maxKeptBytes"
+          }))
+      })
+      return Effect.sync(() => void (isWanted = false))
+    })
+    return Effect.timeoutOrElse(kept, {
+      duration: ACQUIRE_TIMEOUT_MS,
+      orElse: () =>
+        Effect.fail<NotKept>({
+          _tag: "NotKept",
+          reason: "Unreachable",
+          detail: `etcd has not taken its state within ${ACQUIRE_TIMEOUT_MS} ms`
+        })
+    })
+  }
+
+  forget(sworm: string, name: string): void {
+    const { commits, layout } = this.#parts
+    const moved = nameKey(sworm, name)
+    const value = this.#keeping.get(moved)
+    if (value === undefined) return
+    this.#keeping.delete(moved)
+    const key = layout.state(moved)
+    commits.add({
+      wishes: [],
+      // the next move may have put another there
+      when: [{ key, value }],
+      writes: [{ deleteRange: { key } }],
+      onDone: () => {},
+      onRefused: () => {}
+    })
+  }
+
+  #acquire(sworm: string, name: string, epoch: number): Effect.Effect<Gained, Refused | Unavailable> {
     const key = nameKey(sworm, name)
-    return Effect.callback<number, Refused | Unavailable>((done) => {
+    return Effect.callback<Gained, Refused | Unavailable>((done) => {
       let isWanted = true
       this.#acquired.add(key)
       this.#parts.commits.add({
@@ -59,7 +141,7 @@ export class Names implements Authority {
           // nobody waits for it any more
           if (!isWanted) return this.release(sworm, name)
           isWanted = false
-          done(Effect.succeed(epochs.get(key) ?? epoch))
+          done(Effect.succeed(epochs.get(key) ?? { epoch, before: undefined }))
         },
         onRefused: (_, by) => {
           isWanted = false
@@ -141,7 +223,7 @@ export class Names implements Authority {
   }
 
   /** Of a name that is somebody else's nothing waits any more. */
-  forget(name: string): void {
+  lost(name: string): void {
     this.#waiting.delete(name)
     this.#acquired.delete(name)
   }
@@ -149,6 +231,7 @@ export class Names implements Authority {
   forgetAll(): void {
     this.#waiting.clear()
     this.#acquired.clear()
+    this.#keeping.clear()
   }
 
   accepted(version: number): Effect.Effect<boolean> {

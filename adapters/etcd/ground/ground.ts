@@ -79,11 +79,19 @@ export const makeGround = (backend: ResolvedBackend) =>
       mirror,
       commits,
       onRefused: (name) => {
-        names.forget(name)
+        names.lost(name)
         lost(name)
       }
     })
-    const names: Names = new Names({ client, layout, mirror, commits, sections, tenure })
+    const names: Names = new Names({
+      client,
+      layout,
+      mirror,
+      commits,
+      sections,
+      tenure,
+      maxKeptBytes: backend.maxKeptBytes
+    })
     let core: Core | undefined
     /** A process whose name is another node's ends. */
     const lost = (key: string): void => {

@@ -4,6 +4,7 @@
  * - `m/<section>`: a member, under its lease; when it ends, the member is gone.
  * - `n/<name>`: who has a name, and the epoch, or of which name it is another.
  * - `s/<section> <key>`: what a member says: its claims, what it hosts. `v/<section>`: the version of that.
+ * - `!states/<name>`, in place of the prefix's last `/`: the state of a process that moves, until it serves there.
  * - `ended`: when a name has ended for the last time, by its revision.
  */
 import type { SectionId } from "../../../src/protocol/ids.ts"
@@ -52,6 +53,11 @@ export class Layout {
 
   version(section: SectionId): string {
     return `${this.prefix}v/${section}`
+  }
+
+  /** The state of a process that moves: not below the prefix, for nobody watches it. */
+  state(name: string): string {
+    return `${this.prefix.slice(0, -1)}!states/${name}`
   }
 
   placeOf(key: string): Place | undefined {
@@ -145,6 +151,16 @@ export const decodeName = (bytes: Uint8Array): NameRecord | undefined =>
     if (fields.length === 1) return { _tag: "Alias", of: asText(fields[0]) }
     const [holder, epoch, isNew] = asArray(fields, 3)
     return { _tag: "Held", holder: asText(holder), epoch: asCount(epoch), isNew: asFlag(isNew) }
+  })
+
+// ---- states
+
+export const encodeState = (epoch: number, state: unknown): Uint8Array => msgpack.encode([epoch, state])
+
+export const decodeState = (bytes: Uint8Array): { readonly epoch: number; readonly state: unknown } | undefined =>
+  reading(() => {
+    const [epoch, state] = asArray(msgpack.decode(bytes), 2)
+    return { epoch: asCount(epoch), state }
   })
 
 export const encodeVersion = (version: number): string => String(version)

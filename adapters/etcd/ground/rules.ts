@@ -97,7 +97,11 @@ const writing = (
 const removing = ({ layout }: Situation, name: string, when: ReadonlyArray<Compare>): Plan => ({
   _tag: "Write",
   when,
-  then: [{ deleteRange: { key: layout.name(name) } }, { put: layout.ended, value: "" }],
+  then: [
+    { deleteRange: { key: layout.name(name) } },
+    { deleteRange: { key: layout.state(name) } },
+    { put: layout.ended, value: "" }
+  ],
   becomes: undefined
 })
 
