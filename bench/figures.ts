@@ -12,6 +12,7 @@ import { Discovery, Membership, Memory, Process, Sworm } from "@sworm/sworm"
 import * as Gossip from "@sworm/sworm/gossip"
 import * as WebSocketTransport from "@sworm/sworm/websocket"
 import { currentRuntimeName, findRuntime } from "../scripts/runtimes.ts"
+import { etcdFigures } from "./etcd.ts"
 import { handoffFigures } from "./handoff.ts"
 
 const { values: flags } = parseArgs({
@@ -253,5 +254,6 @@ if (flags.serve !== undefined) {
   await Effect.runPromise(Effect.provide(local, App))
   await remote()
   await handoffFigures(wanted)
+  await etcdFigures(wanted)
   process.exit(0)
 }

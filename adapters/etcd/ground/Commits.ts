@@ -7,7 +7,7 @@ import type { SectionId } from "../../../src/protocol/ids.ts"
 import { backOffMs } from "../endpoints.ts"
 import type { EtcdClient } from "../client.ts"
 import type { EtcdError } from "../EtcdError.ts"
-import type { Compare, Operation } from "../types.ts"
+import type { Compare, Operation, RangeResult } from "../types.ts"
 import { decodeName, type Layout, type NameRecord } from "./layout.ts"
 import type { Mirror } from "./mirror.ts"
 import { type Plan, planFor, type Situation, type Wish } from "./rules.ts"
@@ -30,6 +30,8 @@ export interface Change {
 export interface Gained {
   readonly epoch: number
   readonly before: NameRecord | undefined
+  /** What is kept of a move. */
+  readonly state: Uint8Array | undefined
 }
 
 /** This node's place among the members, while it has one. */
@@ -50,8 +52,8 @@ export interface CommitsParts {
   readonly onTrouble: (error: EtcdError) => void
 }
 
-/** Etcd takes 128 operations in a transaction, unless it is told otherwise. */
-const MAX_OPERATIONS = 100
+/** Etcd takes 128 comparisons and 128 operations in a transaction, unless it is told otherwise. */
+const MAX_OPERATIONS = 120
 const MAX_BYTES = 512 * 1024
 /** A change that is neither done nor refused after so many looks is in a race with others: it is refused. */
 const MAX_ATTEMPTS = 16
@@ -110,6 +112,7 @@ export class Commits {
   #take(): readonly [batch: ReadonlyArray<Change>, rest: Array<Change>] {
     const batch: Array<Change> = []
     const touched = new Set<string>()
+    let compares = 1
     let operations = 0
     let bytes = 0
     let index = 0
@@ -117,12 +120,14 @@ export class Commits {
       const change = this.#queue[index]!
       if (change.isWanted?.() === false) continue
       const keys = [...change.wishes.map(([name]) => name), ...change.writes.map(keyOf)]
-      // each wish compares twice at most, and writes or deletes three keys at most
-      const size = 4 * change.wishes.length + change.writes.length + 3
+      const compared = 2 * change.wishes.length + (change.when?.length ?? 0)
+      const size = change.wishes.reduce((sum, [, { _tag }]) => sum + (_tag === "Free" ? 3 : 1), change.writes.length)
       const weight = change.writes.reduce((sum, write) => sum + weightOf(write), 0)
-      const isFull = operations + size > MAX_OPERATIONS || bytes + weight > MAX_BYTES
+      const isFull = compares + compared > MAX_OPERATIONS || operations + size > MAX_OPERATIONS ||
+        bytes + weight > MAX_BYTES
       if (batch.length > 0 && (isFull || keys.some((key) => touched.has(key)))) break
       for (const key of keys) touched.add(key)
+      compares += compared
       operations += size
       bytes += weight
       batch.push(change)
@@ -204,9 +209,10 @@ export class Commits {
         const own = standing()
         if (own === undefined) return Effect.never
         const member = layout.member(self)
+        const then = once(prepared.flatMap(({ then }) => then))
         const asked = client.txn({
           when: [{ key: member, createRevision: own.revision }, ...prepared.flatMap(({ when }) => when)],
-          then: once(prepared.flatMap(({ then }) => then)),
+          then,
           otherwise: [{ range: { key: member } }]
         })
         return Effect.matchEffect(asked, {
@@ -232,7 +238,8 @@ export class Commits {
             }
             return Effect.sync(() => {
               if (prepared.some(({ then }) => then.length > 0)) mirror.wrote(result.revision)
-              for (const one of prepared) this.#done(one, result.revision)
+              const read = readBy(then, result.results)
+              for (const one of prepared) this.#done(one, result.revision, read)
               return true
             })
           }
@@ -241,14 +248,15 @@ export class Commits {
     return attempt(0)
   }
 
-  #done({ becomes, change }: Prepared, revision: number): void {
+  #done({ becomes, change }: Prepared, revision: number, read: ReadonlyMap<string, Uint8Array>): void {
     const epochs = new Map<string, Gained>()
     for (const [name, record] of becomes) {
       const before = this.#parts.mirror.names.get(name)
       // one that was compared and not written stands as it was
       if (before?.record !== record) this.#parts.mirror.learn(name, record, revision)
       if (record?._tag === "Held" && record.holder === this.#parts.self) {
-        epochs.set(name, { epoch: record.epoch, before: before?.record })
+        const state = read.get(this.#parts.layout.state(name))
+        epochs.set(name, { epoch: record.epoch, before: before?.record, state })
       }
     }
     change.onDone(epochs)
@@ -284,6 +292,16 @@ export class Commits {
 }
 
 const MIRROR_MS = 200
+
+/** What was read along with the writes, by key. */
+const readBy = (asked: ReadonlyArray<Operation>, results: ReadonlyArray<unknown>): ReadonlyMap<string, Uint8Array> => {
+  const read = new Map<string, Uint8Array>()
+  asked.forEach((operation, at) => {
+    if (!("range" in operation)) return
+    for (const { key, value } of (results[at] as RangeResult).kvs) read.set(key, value)
+  })
+  return read
+}
 
 const keyOf = (operation: Operation): string => "put" in operation ? operation.put : ""
 

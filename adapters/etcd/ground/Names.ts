@@ -50,30 +50,12 @@ export class Names implements Authority {
   }
 
   acquire(sworm: string, name: string, epoch: number): Effect.Effect<Acquired, Refused | Unavailable> {
-    return Effect.flatMap(this.#acquire(sworm, name, epoch), ({ before, epoch }) => {
-      // one that was registered before may have been on its way between two nodes
-      if (before?._tag !== "Held" || before.isNew) return Effect.succeed({ epoch, state: undefined })
-      return Effect.map(
-        Effect.onError(this.#kept(sworm, name, before.epoch), () => Effect.sync(() => this.release(sworm, name))),
-        (state) => ({ epoch, state })
-      )
+    return Effect.map(this.#acquire(sworm, name, epoch), ({ before, epoch, state }) => {
+      const kept = state === undefined ? undefined : decodeState(state)
+      // nobody has served from it: then the name would be held at its epoch, or above
+      const isLost = kept !== undefined && before?._tag === "Held" && kept.epoch > before.epoch
+      return { epoch, state: isLost ? { encoded: kept.state } : undefined }
     })
-  }
-
-  /** The state of a move above this epoch: nobody has served from it. */
-  #kept(
-    sworm: string,
-    name: string,
-    epoch: number
-  ): Effect.Effect<{ readonly encoded: unknown } | undefined, Unavailable> {
-    const { client, layout } = this.#parts
-    return client.get(layout.state(nameKey(sworm, name))).pipe(
-      Effect.mapError((error) => new Unavailable({ operation: `start "${name}"`, detail: error.message })),
-      Effect.map((kv) => {
-        const kept = kv === undefined ? undefined : decodeState(kv.value)
-        return kept !== undefined && kept.epoch > epoch ? { encoded: kept.state } : undefined
-      })
-    )
   }
 
   keep(sworm: string, name: string, epoch: number, state: unknown): Effect.Effect<void, NotKept> {
@@ -141,7 +123,7 @@ export class Names implements Authority {
           // nobody waits for it any more
           if (!isWanted) return this.release(sworm, name)
           isWanted = false
-          done(Effect.succeed(epochs.get(key) ?? { epoch, before: undefined }))
+          done(Effect.succeed(epochs.get(key) ?? { epoch, before: undefined, state: undefined }))
         },
         onRefused: (_, by) => {
           isWanted = false

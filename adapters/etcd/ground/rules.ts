@@ -146,12 +146,16 @@ const hold = (
     return { _tag: "Write", when, then: [], becomes: before }
   }
   const least = before === undefined ? 0 : isMine ? before.epoch : before.epoch + UNTOLD_EPOCHS
-  return writing(situation, name, when, {
+  const plan = writing(situation, name, when, {
     _tag: "Held",
     holder: self,
     epoch: Math.max(epoch, least),
     isNew: staysNew
   })
+  // it may have been on its way between two nodes: what it took along is read in the same step
+  return plan._tag === "Write" && isNew && !staysNew
+    ? { ...plan, then: [...plan.then, { range: { key: layout.state(name) } }] }
+    : plan
 }
 
 const pass = (
