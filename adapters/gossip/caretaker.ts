@@ -15,7 +15,8 @@ import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import { asTexts, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { settleAliases } from "./aliases.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import type { Slot } from "./slot.ts"
 import { absorbLedger } from "./ledger.ts"
 import { startMillis } from "./registrationFrames.ts"
@@ -139,9 +140,9 @@ export class Caretaker {
     const spec = view.claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec
     // what was registered by hand has no home: its registrar buries it
     if (spec === undefined || view.claims[0]?.claim.mode === "adopted") {
-      return this.#core.registrar(sworm, name, members.view().active) === node.id
+      return this.#core.placing.registrar(sworm, name, members.view().active) === node.id
     }
-    return hosted !== undefined && this.#core.home(hosted, name, spec.type)?.id === node.id
+    return hosted !== undefined && this.#core.placing.home(hosted, name, spec.type)?.id === node.id
   }
 
   #mayStart(): boolean {
@@ -236,7 +237,7 @@ export class Caretaker {
     const { type } = decision.from.spec!
     const attempt = (refused: ReadonlyArray<string>): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const target = this.#core.target(hosted, name, type, node.id, refused)?.id
+        const target = this.#core.placing.target(hosted, name, type, node.id, refused)?.id
         if (target === node.id) return this.#takeOverHere(slot, decision)
         if (target === undefined) return Effect.sync(() => this.#later(slot))
         return requests.ask(target, Method.takeOver, [sworm, name], startMillis(decision.from.spec)).pipe(

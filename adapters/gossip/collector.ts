@@ -117,7 +117,7 @@ export class Collector {
   }
 
   #isMine(sworm: string, name: string): boolean {
-    return this.#core.registrar(sworm, name) === this.#core.parts.node.id
+    return this.#core.placing.registrar(sworm, name) === this.#core.parts.node.id
   }
 
   /** A mark is needed for as long as somebody may still have the section. */

@@ -125,12 +125,12 @@ export class Draining {
 
   #target(drain: Drain, process: LocalProcess): string | undefined {
     const { hosted, name, sworm, type } = process
-    const to = this.#core.elsewhere(hosted, name, type.name)?.id
+    const to = this.#core.placing.elsewhere(hosted, name, type.name)?.id
     if (to === undefined) {
       drain.failures.set(process, "placement accepts no other node for it")
       return undefined
     }
-    if (this.#core.hosts(sworm, type.name).find(({ id }) => id === to)?.hasRoom !== false) return to
+    if (this.#core.placing.hosts(sworm, type.name).find(({ id }) => id === to)?.hasRoom !== false) return to
     drain.failures.set(process, `"${to}" has no room for it`)
     return undefined
   }

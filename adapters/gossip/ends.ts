@@ -6,7 +6,8 @@ import { asArray, asCount, asText, asTexts, nameKey } from "../../src/protocol/w
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { NotRegistered, type Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, ASK_TIMEOUT_MS, CHANGE_TIMEOUT_MS, kept, retrying } from "./attempts.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import { sectionOf } from "./views.ts"
 import type { Registrations } from "./registrations.ts"
 import { Method } from "./requests.ts"
@@ -91,7 +92,7 @@ export class Ends {
 
   /** Nobody holds the name just now: its registrar may end it. */
   #registrarOf(sworm: string, name: string): SectionId | undefined {
-    const registrar = this.#core.parts.members.member(this.#core.registrar(sworm, name) ?? "")
+    const registrar = this.#core.parts.members.member(this.#core.placing.registrar(sworm, name) ?? "")
     return registrar === undefined ? undefined : sectionOf(registrar)
   }
 
@@ -117,7 +118,7 @@ export class Ends {
   /** A name that was ended is free for everybody once its registrar knows: see that it does, if it can be reached. */
   #tellRegistrar(sworm: string, name: string, { section, version }: Written): Effect.Effect<void> {
     const { node, requests } = this.#core.parts
-    const registrar = this.#core.registrar(sworm, name)
+    const registrar = this.#core.placing.registrar(sworm, name)
     if (registrar === undefined || registrar === node.id || registrar === nodeOf(section)) return Effect.void
     return Effect.ignore(requests.ask(registrar, Method.ended, [name, section, version], ASK_TIMEOUT_MS))
   }

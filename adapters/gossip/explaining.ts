@@ -26,12 +26,14 @@ export const explain = ({ core, rebalancer }: Backend, sworm: string, name: stri
   const hosted = processes.hosted(sworm)
   const type = claims.find(({ claim }) => claim.spec !== undefined)?.claim.spec?.type
   const isSticky = hosted?.placement.isSticky === true
-  const home = hosted === undefined || type === undefined || isSticky ? undefined : core.home(hosted, primary, type)?.id
+  const home = hosted === undefined || type === undefined || isSticky
+    ? undefined
+    : core.placing.home(hosted, primary, type)?.id
   const placement = hosted?.placement.name ?? placementElsewhere(core, sworm) ?? "unknown"
   const holder = slot === undefined ? undefined : directory.ref(sworm, name)
   const process = processes.get(sworm, primary)
   const status = statusOf(core, top, claims.length > 0)
-  const stays = core.hosts(sworm).some(({ id, isCordoned }) => id === holder?.node && isCordoned)
+  const stays = core.placing.hosts(sworm).some(({ id, isCordoned }) => id === holder?.node && isCordoned)
   const pending = process === undefined
     ? holder !== undefined && home !== undefined && home !== holder.node && !stays ? home : undefined
     : rebalancer.target(process)
@@ -44,8 +46,8 @@ export const explain = ({ core, rebalancer }: Backend, sworm: string, name: stri
       ? `"${holder!.node}" is cordoned and keeps what it has: it stays there until that is drained or uncordoned`
       : why(core, status, hosted, holder?.node, home, placement, sworm),
     placement,
-    candidates: core.candidates(sworm, type).map(({ id, load }) => ({ node: id, load })),
-    registrar: core.registrar(sworm, name),
+    candidates: core.placing.candidates(sworm, type).map(({ id, load }) => ({ node: id, load })),
+    registrar: core.placing.registrar(sworm, name),
     pendingMove: pending === (holder?.node ?? node.id) ? undefined : pending,
     keptBy: (top?.claim.extras?.replicas?.nodes ?? []).map(nodeOf),
     aliveSince: top === undefined ? undefined : stampMillis(top.claim.continuity),
@@ -54,7 +56,7 @@ export const explain = ({ core, rebalancer }: Backend, sworm: string, name: stri
 }
 
 const placementElsewhere = (core: Core, sworm: string): string | undefined => {
-  for (const { id } of core.candidates(sworm)) {
+  for (const { id } of core.placing.candidates(sworm)) {
     const section = core.parts.members.member(id)
     if (section !== undefined) return core.parts.directory.offer(sworm, `${section.boot}/${id}`)?.placement
   }
@@ -73,9 +75,9 @@ const why = (
   if (status === "not registered") return "no registration of it is known here"
   if (status === "adopted") return "it was registered by hand on its node, and ends with it"
   if (status === "waiting") {
-    const hosts = core.candidates(sworm).length
+    const hosts = core.placing.candidates(sworm).length
     if (hosts === 0) return `no node hosts "${sworm}" now: it starts when one does`
-    if (hosted !== undefined && !core.hasQuorum(hosted)) {
+    if (hosted !== undefined && !core.placing.hasQuorum(hosted)) {
       return `${hosts} nodes host "${sworm}", its quorum is ${hosted.placement.quorum}: it starts when there are as many`
     }
     if (hosted !== undefined && home === undefined && hosted.placement.isSticky !== true) {
@@ -100,7 +102,7 @@ const why = (
 /** Another set of nodes, with loads that rise as names are put there. */
 const candidatesOf = (core: Core, sworm: string, change: PlanChange): Array<Candidate & { load: number }> => {
   const without = new Set(change.without ?? [])
-  const hosts = core.hosts(sworm).filter(({ id }) => !without.has(id))
+  const hosts = core.placing.hosts(sworm).filter(({ id }) => !without.has(id))
   const open = hosts.filter(({ isCordoned }) => !isCordoned)
   const kept = open.length > 0 || (change.with ?? []).length > 0 ? open : hosts
   const added = (change.with ?? []).map(({ id, labels }) => ({ id, labels: labels ?? {}, hash: hash32(id), load: 0 }))
@@ -127,7 +129,7 @@ export const plan = (core: Core, sworm: string, change: PlanChange): Plan | unde
   if (placement === undefined) return undefined
   const candidates = candidatesOf(core, sworm, change)
   // a cordoned node is given nothing, and gives nothing away
-  const cordoned = core.hosts(sworm).filter(({ id, isCordoned }) => isCordoned && !change.without?.includes(id))
+  const cordoned = core.placing.hosts(sworm).filter(({ id, isCordoned }) => isCordoned && !change.without?.includes(id))
   const keeps = new Set(cordoned.map(({ id }) => id))
   const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]))
   const moves: Array<Plan["moves"][number]> = []

@@ -113,7 +113,7 @@ export class Fence {
 
   #suffices({ id, placement: { quorum = 0, survives } }: Hosted, side: ReadonlySet<string>): boolean {
     const { members } = this.#core.parts
-    if (this.#core.hosts(id).filter((one) => side.has(one.id)).length < quorum) return false
+    if (this.#core.placing.hosts(id).filter((one) => side.has(one.id)).length < quorum) return false
     if (survives === undefined) return true
     const all = members.everyone().filter(({ status }) => status !== "left")
     return survives(side, all.map(({ boot, id }) => ({ id, boot })))

@@ -1,7 +1,8 @@
 /** Registrations of this node that end unless they are renewed. A takeover starts a lease anew. */
 import { Effect, type Scope } from "effect"
 import type { Claim } from "../../src/protocol/claims.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 
 const LOOK_EVERY_MS = 100
 

@@ -7,7 +7,8 @@ import type { MovedCall } from "../../src/protocol/calls.ts"
 import type { SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asSection } from "../../src/protocol/reading.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import { absorb, decodeCasts, keptCalls, movedCalls, movedCasts } from "./moveFrames.ts"
 
 export type Floors = ReadonlyArray<readonly [caller: SectionId, floor: number]>

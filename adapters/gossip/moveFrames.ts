@@ -7,7 +7,8 @@ import { asArray, asCount, asFlag, asText, optional } from "../../src/protocol/w
 import { CALL_ERROR, type Forwarded, STREAM } from "../../src/runtime/callFrames.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import type { Envelope } from "../../src/runtime/Mailbox.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 
 /** How many bytes a value takes, if those are more than `max`. */
 export const bytesAbove = (encoded: unknown, max: number): number | undefined => {

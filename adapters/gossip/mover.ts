@@ -338,7 +338,7 @@ export class Mover {
     const view = directory.view(sworm, name)
     if (members.self().status !== "alive") return Exit.succeed(refused("Refused", "that node is leaving"))
     if (spec === undefined) return Exit.succeed(refused("NotRunning", "it was registered by hand"))
-    if (core.isClosedTo(sworm, name, spec.type)) {
+    if (core.placing.isClosedTo(sworm, name, spec.type)) {
       return Exit.succeed(refused("Refused", "that node is cordoned: uncordon it first"))
     }
     const mine = core.entry(sworm, name)?.claim

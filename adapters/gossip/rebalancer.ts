@@ -61,21 +61,21 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
   /** Where a process should be instead; `undefined` when it is right here, or nowhere better. */
   const target = (process: LocalProcess, isExcess = false): string | undefined => {
     const { hosted, name, type } = process
-    const here = core.own(process.sworm, type.name)
+    const here = core.placing.own(process.sworm, type.name)
     // cordoned it keeps what it has; where it leaves, or hosts it no more, it is none of the hosts
     if (here?.isCordoned === true) return undefined
     if (hosted.placement.isSticky !== true) {
-      const home = core.home(hosted, name, type.name)?.id
+      const home = core.placing.home(hosted, name, type.name)?.id
       return home === node.id ? undefined : home
     }
-    if (here !== undefined && !isExcess && core.mayHave(hosted, name, here)) return undefined
-    const to = core.target(hosted, name, type.name, "")?.id
+    if (here !== undefined && !isExcess && core.placing.mayHave(hosted, name, here)) return undefined
+    const to = core.placing.target(hosted, name, type.name, "")?.id
     return to === node.id ? undefined : to
   }
 
   /** Asked before anything is frozen for it. */
   const isFull = ({ sworm, type }: LocalProcess, to: string): boolean =>
-    core.hosts(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
+    core.placing.hosts(sworm, type.name).find(({ id }) => id === to)?.hasRoom === false
 
   /** The budget's turn, unless something has changed meanwhile: then it is looked at anew. */
   const turn: Effect.Effect<boolean> = Effect.suspend(() =>
@@ -121,7 +121,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
   /** For placements that go by load: the latest of those that are too many here. */
   const excess = (): Array<LocalProcess> =>
     [...processes.sworms()].flatMap((hosted) => {
-      const candidates = core.candidates(hosted.id)
+      const candidates = core.placing.candidates(hosted.id)
       const here = candidates.find(({ id }) => id === node.id)
       const limit = here === undefined ? Infinity : hosted.placement.limit?.(here, candidates) ?? Infinity
       const count = candidates.length > 1 ? processes.count(hosted.id) - limit : 0
@@ -142,7 +142,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
 
   /** Without its quorum a sworm runs nothing: its names stay registered, and start again when there is one. */
   const stopMinority = Effect.suspend(() => {
-    const stopped = [...processes.sworms()].filter((hosted) => !core.hasQuorum(hosted))
+    const stopped = [...processes.sworms()].filter((hosted) => !core.placing.hasQuorum(hosted))
       .flatMap((hosted) => [...processes.of(hosted.id)].filter(({ status }) => status !== "starting"))
     return Effect.forEach(stopped, (process) => closeHere(core, process), { concurrency: "unbounded", discard: true })
   })
@@ -216,7 +216,7 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
           orElse: () => Effect.void
         })
         const lost = left.filter((process) => !core.staying.has(process))
-        return lost.length === 0 || core.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
+        return lost.length === 0 || core.placing.candidates(lost[0]!.sworm).length === 0 ? close : Effect.andThen(
           warn(
             `${lost.length} processes could not be handed over: they start from their args where they are wanted`
           ),

@@ -10,7 +10,8 @@ import { asArray, asCount, asFlag, asText, asTexts, encodeSpec, nameKey } from "
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { NameTaken, type ProcessRef, type RegisterError, Unavailable, Unregistered } from "../../src/SwormError.ts"
 import { AGAIN, again, ASK_TIMEOUT_MS, checkName, kept, retrying } from "./attempts.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import { Doubts } from "./doubts.ts"
 import { sectionOf } from "./views.ts"
 import {
@@ -111,7 +112,7 @@ export class Registrar {
   ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
     const { members, node, replication, requests } = this.#core.parts
     const { aliasOf, leaseMs, metadata, name, spec, sworm } = registration
-    const registrar = replication.synced ? this.#core.registrar(sworm, name) : undefined
+    const registrar = replication.synced ? this.#core.placing.registrar(sworm, name) : undefined
     if (registrar === undefined) return again
     const view = members.view().hash
     if (registrar === node.id) return this.#serve(view, reg, registration, node.section)
@@ -261,7 +262,7 @@ export class Registrar {
     const present = new Set(members.view().present.map(({ id }) => id))
     const asked = new Set([node.id])
     for (const view of members.previous()) {
-      const before = this.#core.registrar(sworm, name, view.active)
+      const before = this.#core.placing.registrar(sworm, name, view.active)
       if (before === undefined || asked.has(before) || !present.has(before)) continue
       asked.add(before)
       const reply = yield* Effect.orElseSucceed(
@@ -344,7 +345,7 @@ export class Registrar {
         return again
       })
     )
-    return yield* core.starting(sworm, section, begun)
+    return yield* core.placing.starting(sworm, section, begun)
   })
 
   /** The process's holder writes the name into its claim: so it goes wherever the process goes. */

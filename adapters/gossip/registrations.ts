@@ -55,7 +55,7 @@ export class Registrations {
     active: View["active"]
   ): Effect.Effect<Location | "moving" | undefined> {
     const { node, requests } = this.#core.parts
-    const registrar = this.#core.registrar(sworm, name, active)
+    const registrar = this.#core.placing.registrar(sworm, name, active)
     if (registrar === undefined || registrar === node.id) return Effect.succeed(undefined)
     return requests.ask(registrar, Method.locate, [sworm, name], ASK_TIMEOUT_MS).pipe(
       Effect.map((reply): Location | "moving" | undefined => {

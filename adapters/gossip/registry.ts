@@ -6,7 +6,8 @@ import type { AdoptOptions, Entry, Lookup, Query, Registry, RegistryTables } fro
 import { InvalidInput, NotRegistered, type ProcessRef, type RegisterError, Unavailable } from "../../src/SwormError.ts"
 import { checkMetadata, checkName } from "./attempts.ts"
 import type { Backend } from "./backend.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import type { Authority } from "./ground.ts"
 import { entryOf } from "./slot.ts"
 

@@ -7,7 +7,8 @@ import { Effect } from "effect"
 import type { Claim, NameEntry } from "../../src/protocol/claims.ts"
 import { registrationId } from "../../src/protocol/ids.ts"
 import { parseKey } from "../../src/protocol/wire.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 
 interface Own {
   readonly sworm: string

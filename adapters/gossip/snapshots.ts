@@ -20,7 +20,8 @@ import {
 import { asArray, asCount, asText } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
 import { type Outcome, pack, type Taken } from "../../src/runtime/Snapshots.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import type { Host } from "./hosts.ts"
 import { type Floors, ledgerOf } from "./ledger.ts"
 import { Method } from "./requests.ts"
@@ -128,7 +129,7 @@ export class Snapshots {
   /** Who should have it now: the next in placement's order, as many as there are. */
   #replicasOf(process: LocalProcess): ReadonlyArray<SectionId> {
     const { hosted, name, snapshots, type } = process
-    const candidates = this.#core.candidates(hosted.id, type.name)
+    const candidates = this.#core.placing.candidates(hosted.id, type.name)
     const known = this.#wanted.get(process)
     if (known?.[0] === candidates && this.#avoided.size === 0) return known[1]
     const { node, nowMs } = this.#core.parts
@@ -161,7 +162,7 @@ export class Snapshots {
   #next({ hosted }: LocalProcess, name: string, rest: ReadonlyArray<Host>): Host {
     const picked: Candidate | undefined = hosted.placement.isSticky === true
       ? undefined
-      : this.#core.next(hosted, name, rest)
+      : this.#core.placing.next(hosted, name, rest)
     return rest.find((one) => one === picked) ?? rendezvous(hash32(name), rest) ?? rest[0]!
   }
 
@@ -341,7 +342,7 @@ export class Snapshots {
       if (top === undefined || directory.isGone(top.section)) continue
       const nodes = extrasOf(top.claim).replicas?.nodes
       if (nodes?.includes(node.section) !== true) continue
-      const others = this.#core.candidates(sworm, top.claim.spec?.type)
+      const others = this.#core.placing.candidates(sworm, top.claim.spec?.type)
         .filter(({ id, section }) => id !== node.id && section !== top.section)
       if (others.length >= nodes.length) return true
     }

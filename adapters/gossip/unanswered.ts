@@ -6,7 +6,8 @@ import { Effect } from "effect"
 import { nodeOf, type RegistrationId, type SectionId } from "../../src/protocol/ids.ts"
 import { asTexts } from "../../src/protocol/wire.ts"
 import { ASK_TIMEOUT_MS } from "./attempts.ts"
-import { type Core, keyOf } from "./core.ts"
+import type { Core } from "./core.ts"
+import { keyOf } from "./keyOf.ts"
 import { Method } from "./requests.ts"
 
 interface Unanswered {

@@ -142,8 +142,8 @@ export const claimMutants: ReadonlyArray<Mutant> = [
     rule: "R4",
     edits: edit(
       caretaker,
-      "this.#core.home(hosted, name, spec.type)?.id === node.id",
-      "this.#core.home(hosted, name, spec.type) !== undefined"
+      "this.#core.placing.home(hosted, name, spec.type)?.id === node.id",
+      "this.#core.placing.home(hosted, name, spec.type) !== undefined"
     ),
     test: ["test/services/once.test.ts", "[R4] what a lost node had"]
   },

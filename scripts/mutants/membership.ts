@@ -66,8 +66,8 @@ export const membershipMutants: ReadonlyArray<Mutant> = [
       ),
       ...edit(
         "adapters/gossip/registrar.ts",
-        "const registrar = replication.synced ? this.#core.registrar(sworm, name) : undefined",
-        "const registrar = replication === undefined ? undefined : this.#core.registrar(sworm, name)"
+        "const registrar = replication.synced ? this.#core.placing.registrar(sworm, name) : undefined",
+        "const registrar = replication === undefined ? undefined : this.#core.placing.registrar(sworm, name)"
       ),
       ...edit(
         "adapters/gossip/registrar.ts",
