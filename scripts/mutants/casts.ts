@@ -65,7 +65,11 @@ export const castMutants: ReadonlyArray<Mutant> = [
     id: "cast-numbers-not-moved",
     what: "how far a process has come with each sender does not move along",
     rule: "H22",
-    edits: edit(mover, "movedCasts(dispatch.casts.progress(process))", "movedCasts([])"),
+    edits: edit(
+      "adapters/gossip/ledger.ts",
+      "movedCasts(dispatch.casts.progress(process))",
+      "movedCasts([])"
+    ),
     test: [tests, "[H22] how far it has come"]
   },
   {
@@ -109,9 +113,9 @@ export const castMutants: ReadonlyArray<Mutant> = [
     what: "the winner of a settling does not learn which casts the loser has handled",
     rule: "R7, H22",
     edits: edit(
-      "adapters/gossip/settler.ts",
-      "if (process !== undefined) core.parts.dispatch.casts.absorb(process, casts, false)",
-      "if (process !== undefined) core.parts.dispatch.casts.absorb(process, casts.slice(0, 0), false)"
+      "adapters/gossip/ledger.ts",
+      "  dispatch.casts.absorb(process, casts, isAll)\n",
+      "  dispatch.casts.absorb(process, isAll ? casts : [], isAll)\n"
     ),
     test: [tests, "[H22] after a split"]
   },

@@ -132,7 +132,7 @@ export const claimMutants: ReadonlyArray<Mutant> = [
         "const epoch = Math.max(decision.epoch, core.nextEpoch(sworm, name))",
         "const epoch = decision.from.epoch"
       ),
-      ...edit(caretaker, "const now = Math.max(epoch, still.epoch)", "const now = epoch")
+      ...edit(caretaker, "epoch: Math.max(epoch, still.epoch, process.epoch)", "epoch")
     ],
     test: ["test/services/once.test.ts", "[R4] what is started again"]
   },

@@ -60,7 +60,7 @@ export const membershipMutants: ReadonlyArray<Mutant> = [
     rule: "R1, R13, H13",
     edits: [
       ...edit(
-        "adapters/gossip/membership.ts",
+        "adapters/gossip/views.ts",
         `({ status, synced }) => synced && status !== "leaving"`,
         `({ status }) => status !== "leaving"`
       ),

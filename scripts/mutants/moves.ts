@@ -135,7 +135,11 @@ export const moveMutants: ReadonlyArray<Mutant> = [
     id: "answers-not-moved",
     what: "the answers already given do not move along with a process",
     rule: "H21, H22",
-    edits: edit(mover, "      absorb(this.#core, sworm, name, calls)\n", "      void absorb\n"),
+    edits: edit(
+      "adapters/gossip/ledger.ts",
+      "  if (withAnswers) absorb(core, sworm, name, calls)\n",
+      "  if (withAnswers && !isAll) absorb(core, sworm, name, calls)\n"
+    ),
     test: ["test/services/moving.test.ts", "[R6] [H21]"]
   },
   {
@@ -193,7 +197,7 @@ export const moveMutants: ReadonlyArray<Mutant> = [
     rule: "R7, H18",
     edits: edit(
       settler,
-      "      if (claim.merged.includes(id)) return Effect.succeed([true, replication.replica.version(replication.replica.own)])\n",
+      "      if (claim.merged.includes(id)) return this.#kept(process)\n",
       ""
     ),
     test: ["test/services/mergedonce.test.ts", "[R7] [H18]"]
@@ -203,9 +207,9 @@ export const moveMutants: ReadonlyArray<Mutant> = [
     what: "of two states the one with the shorter unbroken life stays",
     rule: "R7, H6",
     edits: edit(
-      settler,
-      "if (theirs.continuity >= mine.continuity) return false",
-      "if (theirs.continuity <= mine.continuity) return false"
+      "adapters/gossip/merging.ts",
+      "return theirs.continuity < mine.continuity ? theirs : mine",
+      "return theirs.continuity > mine.continuity ? theirs : mine"
     ),
     test: ["test/services/split.test.ts", "[D1] settles each name"]
   },

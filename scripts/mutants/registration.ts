@@ -10,9 +10,9 @@ export const registrationMutants: ReadonlyArray<Mutant> = [
     what: "every node registers names by itself",
     rule: "R1, H14",
     edits: edit(
-      core,
+      "adapters/gossip/placing.ts",
       "return rendezvous(hash32(keyOf(sworm, name)), active)?.id",
-      "return rendezvous(hash32(keyOf(sworm, name)), active) && this.parts.node.id"
+      "return rendezvous(hash32(keyOf(sworm, name)), active) && this.#core.parts.node.id"
     ),
     test: ["test/services/holes.test.ts", "[H15]"]
   },

@@ -53,7 +53,7 @@ export const replicationMutants: ReadonlyArray<Mutant> = [
     what: "copies are not compared: what was missed stays missed",
     rule: "R12",
     edits: edit(
-      "adapters/gossip/backend.ts",
+      "adapters/gossip/gossiping.ts",
       "      if (peer !== undefined) replication.compareWith(peer)\n",
       "      void peer\n"
     ),
