@@ -33,6 +33,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Simulation", link: "/simulation" },
   { text: "Mutants", link: "/mutants" },
   { text: "Soak", link: "/soak" },
+  { text: "Performance", link: "/performance" },
   { text: "Acceptance", link: "/acceptance" },
   { text: "Writing an adapter", link: "/adapter" },
   { text: "Coming from Swarm, Sworm, Horde", link: "/coming-from" }
