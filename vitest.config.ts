@@ -17,7 +17,11 @@ const isNode = !("Bun" in globalThis) && !("Deno" in globalThis)
 /** What is the same whatever runs it: pure code that is searched for long, frames that are lost, texts and their examples. */
 const onceIsEnough = [
   "test/model/**",
+  "test/linearizability/**",
+  // the others run over WebSockets
   "test/conformance/gossip-lossy.test.ts",
+  "test/conformance/memory.test.ts",
+  "test/conformance/etcd.test.ts",
   "test/docs.test.ts",
   "test/acceptance.test.ts",
   "test/architecture.test.ts"
