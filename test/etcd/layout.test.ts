@@ -180,4 +180,3 @@ describe("values", () => {
     decodeEntry(nameKey("Things", "x"), value)
   })
 })
-

@@ -253,9 +253,8 @@ describe("random histories of three nodes whose news is late", () => {
       for (const name of etcd.names) {
         const record = asking.recordOf(name)
         if (record?._tag === "Alias") continue
-        const isHeld = record !== undefined && etcd.nodes.some((one) =>
-          one !== asking && one.isStanding && one.section === record.holder
-        )
+        const isHeld = record !== undefined &&
+          etcd.nodes.some((one) => one !== asking && one.isStanding && one.section === record.holder)
         const outcome = asking.settle(name, { _tag: "Hold", epoch: 1, isNew: true })
         assert.strictEqual(outcome, isHeld ? "refused" : "done", `seed ${seed}: ${JSON.stringify(record)}`)
         if (isHeld) refused++

@@ -101,8 +101,9 @@ export class Commits {
     return this.#write(batch)
   })
 
-  /** As many as fit one transaction; a name is in it once. */
+  /** As many as fit one transaction; a name, and an entry, is in it once. Of the versions the last one counts. */
   #take(): readonly [batch: ReadonlyArray<Change>, rest: Array<Change>] {
+    const version = this.#parts.layout.version(this.#parts.self)
     const batch: Array<Change> = []
     const touched = new Set<string>()
     let operations = 0
@@ -111,7 +112,8 @@ export class Commits {
     for (; index < this.#queue.length; index++) {
       const change = this.#queue[index]!
       if (change.isWanted?.() === false) continue
-      const keys = [...change.wishes.map(([name]) => name), ...change.writes.map(keyOf)]
+      const written = change.writes.map(keyOf).filter((key) => key !== version)
+      const keys = [...change.wishes.map(([name]) => name), ...written]
       // each wish compares twice at most, and writes or deletes once
       const size = 2 * change.wishes.length + change.writes.length + 3
       const weight = change.writes.reduce((sum, write) => sum + weightOf(write), 0)
@@ -159,7 +161,8 @@ export class Commits {
       Effect.suspend(() => {
         if (change.isWanted?.() === false) return Effect.void
         const one = this.#prepare(change)
-        const isLast = times >= MAX_ATTEMPTS
+        // what depends on no name is not otherwise when it is looked at again
+        const isLast = times >= MAX_ATTEMPTS || change.wishes.length === 0
         if ("refusedBy" in one && (times > 0 || isLast)) {
           return Effect.sync(() => change.onRefused(one.name, one.refusedBy))
         }
@@ -276,15 +279,18 @@ export class Commits {
 
 const MIRROR_MS = 200
 
-const keyOf = (operation: Operation): string => "put" in operation ? operation.put : ""
+const keyOf = (operation: Operation): string => {
+  if ("put" in operation) return operation.put
+  return "deleteRange" in operation && "key" in operation.deleteRange
+    ? operation.deleteRange.key
+    : JSON.stringify(operation)
+}
 
 const weightOf = (operation: Operation): number => "put" in operation ? operation.value.length : 0
 
 /** A transaction may write a key once: the last one counts. */
 const once = (operations: ReadonlyArray<Operation>): ReadonlyArray<Operation> => {
   const all = new Map<string, Operation>()
-  for (const operation of operations) {
-    all.set("put" in operation ? operation.put : JSON.stringify(operation), operation)
-  }
+  for (const operation of operations) all.set(keyOf(operation), operation)
   return [...all.values()]
 }
