@@ -108,8 +108,9 @@ export class Commits {
     return this.#write(batch)
   })
 
-  /** As many as fit one transaction; a name is in it once. */
+  /** As many as fit one transaction; a name, and an entry, is in it once. Of the versions the last one counts. */
   #take(): readonly [batch: ReadonlyArray<Change>, rest: Array<Change>] {
+    const version = this.#parts.layout.version(this.#parts.self)
     const batch: Array<Change> = []
     const touched = new Set<string>()
     let compares = 1
@@ -119,7 +120,8 @@ export class Commits {
     for (; index < this.#queue.length; index++) {
       const change = this.#queue[index]!
       if (change.isWanted?.() === false) continue
-      const keys = [...change.wishes.map(([name]) => name), ...change.writes.map(keyOf)]
+      const written = change.writes.map(keyOf).filter((key) => key !== version)
+      const keys = [...change.wishes.map(([name]) => name), ...written]
       const compared = 2 * change.wishes.length + (change.when?.length ?? 0)
       const size = change.wishes.reduce((sum, [, { _tag }]) => sum + (_tag === "Free" ? 3 : 1), change.writes.length)
       const weight = change.writes.reduce((sum, write) => sum + weightOf(write), 0)
@@ -169,7 +171,8 @@ export class Commits {
       Effect.suspend(() => {
         if (change.isWanted?.() === false) return Effect.void
         const one = this.#prepare(change)
-        const isLast = times >= MAX_ATTEMPTS
+        // what depends on no name is not otherwise when it is looked at again
+        const isLast = times >= MAX_ATTEMPTS || change.wishes.length === 0
         if ("refusedBy" in one && (times > 0 || isLast)) {
           return Effect.sync(() => change.onRefused(one.name, one.refusedBy))
         }
@@ -303,15 +306,18 @@ const readBy = (asked: ReadonlyArray<Operation>, results: ReadonlyArray<unknown>
   return read
 }
 
-const keyOf = (operation: Operation): string => "put" in operation ? operation.put : ""
+const keyOf = (operation: Operation): string => {
+  if ("put" in operation) return operation.put
+  return "deleteRange" in operation && "key" in operation.deleteRange
+    ? operation.deleteRange.key
+    : JSON.stringify(operation)
+}
 
 const weightOf = (operation: Operation): number => "put" in operation ? operation.value.length : 0
 
 /** A transaction may write a key once: the last one counts. */
 const once = (operations: ReadonlyArray<Operation>): ReadonlyArray<Operation> => {
   const all = new Map<string, Operation>()
-  for (const operation of operations) {
-    all.set("put" in operation ? operation.put : JSON.stringify(operation), operation)
-  }
+  for (const operation of operations) all.set(keyOf(operation), operation)
   return [...all.values()]
 }

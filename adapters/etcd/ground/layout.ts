@@ -11,7 +11,7 @@ import type { SectionId } from "../../../src/protocol/ids.ts"
 import type { Member, Status } from "../../../src/protocol/swim.ts"
 import { hash32 } from "../../../src/protocol/hash.ts"
 import { msgpack } from "../../../src/protocol/codec.ts"
-import { asArray, asCount, asFlag, asIndexOf, asText, BadFrame } from "../../../src/protocol/reading.ts"
+import { asArray, asCount, asFlag, asIndexOf, asSection, asText, BadFrame } from "../../../src/protocol/reading.ts"
 import { decodeValue, encodeValue } from "../../../src/protocol/entries.ts"
 import { bootOf, nodeOf } from "../../../src/protocol/ids.ts"
 
@@ -66,14 +66,14 @@ export class Layout {
     const rest = key.slice(this.prefix.length + 2)
     switch (key[this.prefix.length]) {
       case "m":
-        return { _tag: "Member", section: rest }
+        return isSection(rest) ? { _tag: "Member", section: rest } : undefined
       case "n":
         return { _tag: "Name", name: rest }
       case "v":
-        return { _tag: "Version", section: rest }
+        return isSection(rest) ? { _tag: "Version", section: rest } : undefined
       case "s": {
-        const cut = rest.indexOf(" ")
-        return cut < 0 ? undefined : { _tag: "Entry", section: rest.slice(0, cut), key: rest.slice(cut + 1) }
+        const section = rest.slice(0, Math.max(0, rest.indexOf(" ")))
+        return isSection(section) ? { _tag: "Entry", section, key: rest.slice(section.length + 1) } : undefined
       }
       default:
         return undefined
@@ -90,6 +90,8 @@ const reading = <A>(read: () => A): A | undefined => {
     throw error
   }
 }
+
+const isSection = (text: string): boolean => reading(() => asSection(text)) !== undefined
 
 // ---- members
 
@@ -150,7 +152,7 @@ export const decodeName = (bytes: Uint8Array): NameRecord | undefined =>
     const fields = asArray(msgpack.decode(bytes))
     if (fields.length === 1) return { _tag: "Alias", of: asText(fields[0]) }
     const [holder, epoch, isNew] = asArray(fields, 3)
-    return { _tag: "Held", holder: asText(holder), epoch: asCount(epoch), isNew: asFlag(isNew) }
+    return { _tag: "Held", holder: holder === "" ? "" : asSection(holder), epoch: asCount(epoch), isNew: asFlag(isNew) }
   })
 
 // ---- states

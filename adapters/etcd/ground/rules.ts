@@ -145,7 +145,12 @@ const hold = (
   if (isMine && before.epoch >= epoch && before.isNew === staysNew) {
     return { _tag: "Write", when, then: [], becomes: before }
   }
-  const least = before === undefined ? 0 : isMine ? before.epoch : before.epoch + UNTOLD_EPOCHS
+  const least = before === undefined
+    // what it was before it was another's name is not known any more
+    ? known.revision * EPOCHS_PER_REVISION
+    : isMine
+    ? before.epoch
+    : before.epoch + UNTOLD_EPOCHS
   const plan = writing(situation, name, when, {
     _tag: "Held",
     holder: self,
