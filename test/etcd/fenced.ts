@@ -4,7 +4,7 @@ import { Rpc } from "effect/rpc"
 import { Process, Sworm } from "@sworm/sworm"
 import type { EtcdClient } from "../../adapters/etcd/client.ts"
 import { type CopyEvent, fencing } from "../linearizability/fencing.ts"
-import type { Asked, Operation } from "../linearizability/history.ts"
+import { type Asked, type Operation, show } from "../linearizability/history.ts"
 import { findings } from "../linearizability/report.ts"
 
 export const Writer = Process.make("Writer", {
@@ -75,6 +75,24 @@ export class Record {
         Effect.onInterrupt(() => Effect.sync(() => note(unknown)))
       )
     })
+  }
+
+  /** All of it, for people to read. */
+  lines(): ReadonlyArray<string> {
+    const events: Array<readonly [at: number, line: string]> = [
+      ...this.operations.map((one) => [one.invokedAt, `${one.name} ${show(one)}`] as const),
+      ...this.copies.map((copy) => [copy.at, JSON.stringify(copy)] as const),
+      ...this.handled.map(({ at, ...one }) => [at, `handled ${JSON.stringify(one)}`] as const),
+      ...this.notes
+    ]
+    return events.sort((a, b) => a[0] - b[0]).map(([at, line]) => `${at} ${line}`)
+  }
+
+  /** What befell the nodes. */
+  readonly notes: Array<readonly [at: number, line: string]> = []
+
+  note(line: string): void {
+    this.notes.push([this.now(), line])
   }
 
   // ---- what is wrong

@@ -25,6 +25,8 @@ export interface Outcome {
   readonly refusedWrites: number
   readonly handled: number
   readonly incidents: ReadonlyArray<string>
+  /** All that happened. */
+  readonly lines: ReadonlyArray<string>
 }
 
 const CLIENTS = 5
@@ -90,7 +92,8 @@ const outcomeOf = (record: Record, { incidents }: Script): Outcome => ({
   writes: record.writes.length,
   refusedWrites: record.writes.filter(({ isRefused }) => isRefused).length,
   handled: record.handled.length,
-  incidents: incidents.map(({ atMs, forMs, kind, node }) => `${kind} ${node} ${atMs}+${forMs}`)
+  incidents: incidents.map(({ atMs, forMs, kind, node }) => `${kind} ${node} ${atMs}+${forMs}`),
+  lines: record.lines()
 })
 
 // ---- nodes
@@ -169,9 +172,12 @@ const strike = (stage: Stage, { kind, node: id, others }: Incident): Effect.Effe
 const happen = (stage: Stage, incident: Incident): Effect.Effect<void, unknown> =>
   Effect.gen(function* () {
     yield* Effect.sleep(incident.atMs)
+    const { kind, node, others } = incident
+    stage.record.note(`${kind} ${node} (${others.join(" ")})`)
     const over = yield* strike(stage, incident)
     yield* Effect.sleep(incident.forMs)
     yield* over
+    stage.record.note(`over: ${kind} ${node}`)
   })
 
 const heal = (stage: Stage): Effect.Effect<void, unknown> =>

@@ -1,5 +1,8 @@
 /** Many histories, some at a time, and what they come to. */
 import { Effect, References } from "effect"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { fileURLToPath } from "node:url"
 import { memoryBed, serverBed } from "./beds.ts"
 import { type Outcome, play } from "./histories.ts"
 import { startServers } from "./servers.ts"
@@ -14,14 +17,14 @@ export interface SoakOptions {
   readonly isReal: boolean
 }
 
-type Sums = Omit<Outcome, "findings" | "incidents">
+type Sums = Omit<Outcome, "findings" | "incidents" | "lines">
 
 /** One history; its failure to come to an end is a finding too. */
 const one = (seed: number, isReal: boolean): Effect.Effect<Outcome> => {
   const bed = isReal ? Effect.flatMap(startServers({ members: 3 }), serverBed) : memoryBed
   const none = { operations: 0, unknown: 0, copies: 0, writes: 0, refusedWrites: 0, handled: 0 }
   return Effect.scoped(Effect.flatMap(bed, (made) => play(seed, made))).pipe(
-    Effect.catchCause((cause) => Effect.succeed({ ...none, findings: [String(cause)], incidents: [] }))
+    Effect.catchCause((cause) => Effect.succeed({ ...none, findings: [String(cause)], incidents: [], lines: [] }))
   )
 }
 
@@ -35,7 +38,7 @@ export const soak = ({ from, isReal, parallel, runs }: SoakOptions) =>
     const kinds: { [kind: string]: number } = {}
     let done = 0
     const run = (seed: number) =>
-      Effect.map(one(seed, isReal), ({ findings, incidents, ...counts }) => {
+      Effect.map(one(seed, isReal), ({ findings, incidents, lines, ...counts }) => {
         done++
         for (const key of Object.keys(sums) as Array<keyof Sums>) sums[key] += counts[key]
         for (const incident of incidents) {
@@ -46,7 +49,10 @@ export const soak = ({ from, isReal, parallel, runs }: SoakOptions) =>
         if (findings.length === 0) return
         failed.push(seed)
         const again = `test/cluster/soak.ts etcd --runs 1 --from ${seed}${isReal ? " --real" : ""}`
-        console.error([`seed ${seed} FAILED; again: ${again}`, ...findings].join("\n"))
+        const file = fileURLToPath(new URL(`../../.reports/etcd-${seed}.txt`, import.meta.url))
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, [...findings, ...lines, ""].join("\n"))
+        console.error([`seed ${seed} FAILED; again: ${again}; all of it: ${file}`, ...findings].join("\n"))
       })
     yield* Effect.forEach(Array.from({ length: runs }, (_, at) => from + at), run, {
       concurrency: isReal ? 1 : parallel,
