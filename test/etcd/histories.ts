@@ -76,16 +76,16 @@ export const play = (seed: number, bed: Bed): Effect.Effect<Outcome, unknown, Sc
     })
     yield* Fiber.join(clients)
     yield* heal(stage)
-    yield* settle(stage)
+    const unsettled = yield* settle(stage)
     yield* Effect.forEach([...stage.nodes.values()], ({ scope }) => Scope.close(scope, Exit.void), {
       concurrency: "unbounded",
       discard: true
     })
-    return outcomeOf(record, script)
+    return outcomeOf(record, script, unsettled)
   })
 
-const outcomeOf = (record: Record, { incidents }: Script): Outcome => ({
-  findings: record.findings(),
+const outcomeOf = (record: Record, { incidents }: Script, unsettled: ReadonlyArray<string>): Outcome => ({
+  findings: [...unsettled, ...record.findings()],
   operations: record.operations.length,
   unknown: record.operations.filter(({ result }) => result._tag === "Unknown").length,
   copies: record.copies.filter(({ op }) => op === "started").length,
@@ -243,19 +243,28 @@ const ask = (stage: Stage, client: string, dice: Simulation.Dice): Effect.Effect
   }))
 
 /** With everything put right every node answers, and each name that is registered does so from everywhere. */
-const settle = (stage: Stage): Effect.Effect<void, unknown> =>
-  Effect.forEach(
-    stage.script.names.flatMap((name) => [...stage.nodes].map(([id, node]) => ({ name, id, node }))),
-    ({ id, name, node }) =>
-      waitUntil(
-        `"${id}" says of "${name}" what holds`,
-        Effect.gen(function* () {
+const settle = (stage: Stage): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    Effect.forEach(
+      stage.script.names.flatMap((name) => [...stage.nodes].map(([id, node]) => ({ name, id, node }))),
+      ({ id, name, node }) => {
+        let last = ""
+        const answers = Effect.gen(function* () {
           const found = Option.getOrUndefined(yield* operate(stage, node, `last ${id} ${name}`, name, "whereis"))
+          last = JSON.stringify(found)
           if (found === undefined || found._tag === "Unknown") return false
           if (found._tag !== "At") return true
-          const answer = node.run(Effect.flatMap(Writers, (writers) => writers.call(Writer, name, "Write", undefined)))
-          return (yield* Effect.result(answer))._tag === "Success"
+          const writers = Effect.flatMap(Writers, (all) => all.call(Writer, name, "Write", undefined))
+          const answer = yield* Effect.result(node.run(writers))
+          if (answer._tag === "Failure") last += `, and a call of it fails: ${answer.failure.message}`
+          return answer._tag === "Success"
         })
-      ),
-    { concurrency: "unbounded", discard: true }
+        return Effect.match(waitUntil("", answers), {
+          onSuccess: () => [],
+          onFailure: ({ _tag }) => [`${_tag}: "${id}" on "${name}": ${last}`]
+        })
+      },
+      { concurrency: "unbounded" }
+    ),
+    (all) => all.flat()
   )
