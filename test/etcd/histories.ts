@@ -48,6 +48,8 @@ interface Stage {
   readonly start: (id: string) => Effect.Effect<Running, unknown>
   /** By id, those that run. */
   readonly nodes: Map<string, Running>
+  /** The clients of those that were killed. */
+  readonly dead: Set<string>
 }
 
 /** Plays the history of a seed, then puts everything right, and checks it all. */
@@ -61,7 +63,7 @@ export const play = (seed: number, bed: Bed): Effect.Effect<Outcome, unknown, Sc
     const network = yield* VirtualNetwork.make({ seed, delay: { minMs: 0, maxMs: 5 } })
     const writers = writersOf(record, witness, `${prefix}counter/`)
     const start = yield* starter(bed, network, writers, `${prefix}sworm/`)
-    const stage: Stage = { bed, network, record, script, prefix, start, nodes: new Map() }
+    const stage: Stage = { bed, network, record, script, prefix, start, nodes: new Map(), dead: new Set() }
     yield* Effect.forEach(script.nodes, (id) => begin(stage, id), { concurrency: "unbounded", discard: true })
     const clients = yield* Effect.forkScoped(
       Effect.forEach(
@@ -129,8 +131,12 @@ const begin = (stage: Stage, id: string): Effect.Effect<void, unknown> =>
   Effect.map(stage.start(id), (node) => void stage.nodes.set(id, node))
 
 /** The client's fault, of the run that is there now, and its end. */
-const faulting = ({ bed }: Stage, { client }: Running, fault: ClientFault) =>
-  Effect.as(bed.fault(fault, client), bed.fault(undefined, client))
+const faulting = ({ bed, dead }: Stage, { client }: Running, fault: ClientFault) =>
+  // the dead stay so
+  Effect.as(
+    bed.fault(fault, client),
+    Effect.suspend(() => dead.has(client) ? Effect.void : bed.fault(undefined, client))
+  )
 
 /** Begins an incident; answers what ends it. */
 const strike = (stage: Stage, { kind, node: id, others }: Incident): Effect.Effect<Effect.Effect<void, unknown>, unknown> =>
@@ -159,6 +165,7 @@ const strike = (stage: Stage, { kind, node: id, others }: Incident): Effect.Effe
       case "killed":
         // what it runs goes on, alone, for as long as its lease lets it
         nodes.delete(id)
+        dead.add(node.client)
         network.kill(id)
         return Effect.as(bed.fault("unreachable", node.client), begin(stage, id))
       case "left":
