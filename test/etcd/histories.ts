@@ -141,7 +141,7 @@ const faulting = ({ bed, dead }: Stage, { client }: Running, fault: ClientFault)
 /** Begins an incident; answers what ends it. */
 const strike = (stage: Stage, { kind, node: id, others }: Incident): Effect.Effect<Effect.Effect<void, unknown>, unknown> =>
   Effect.suspend((): Effect.Effect<Effect.Effect<void, unknown>, unknown> => {
-    const { bed, network, nodes } = stage
+    const { bed, dead, network, nodes } = stage
     const trouble = bed.troubles[kind]
     if (trouble !== undefined) return trouble
     const node = nodes.get(id)
