@@ -7,6 +7,7 @@ import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { Node } from "@sworm/sworm"
 import * as Etcd from "@sworm/sworm/etcd"
 import { type Simulation, VirtualNetwork } from "@sworm/sworm/testing"
+import { msgpack } from "../../src/protocol/codec.ts"
 import { waitUntil } from "../cluster/wait.ts"
 import type { Asked } from "../linearizability/history.ts"
 import { diceOf } from "../linearizability/support.ts"
@@ -79,6 +80,7 @@ export const play = (seed: number, bed: Bed): Effect.Effect<Outcome, unknown, Sc
     yield* Fiber.join(clients)
     yield* heal(stage)
     const unsettled = yield* settle(stage)
+    if (unsettled.length > 0) yield* dump(stage)
     yield* Effect.forEach([...stage.nodes.values()], ({ scope }) => Scope.close(scope, Exit.void), {
       concurrency: "unbounded",
       discard: true
@@ -248,6 +250,15 @@ const ask = (stage: Stage, client: string, dice: Simulation.Dice): Effect.Effect
     const op = dice.chance(0.4) ? "register" : dice.chance(0.4) ? "unregister" : "whereis"
     yield* operate(stage, node, client, name, op)
   }))
+
+/** What the store has, for whoever looks for why something has not settled. */
+const dump = ({ bed, prefix, record }: Stage): Effect.Effect<void, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { kvs } = yield* (yield* bed.witness).range({ prefix: `${prefix}sworm/` })
+    for (const { key, modRevision, value } of kvs) {
+      record.note(`${JSON.stringify(key)} (${modRevision}): ${JSON.stringify(msgpack.decode(value))}`)
+    }
+  })
 
 /** With everything put right every node answers, and each name that is registered does so from everywhere. */
 const settle = (stage: Stage): Effect.Effect<ReadonlyArray<string>> =>
