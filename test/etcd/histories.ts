@@ -256,7 +256,11 @@ const dump = ({ bed, prefix, record }: Stage): Effect.Effect<void, unknown, Scop
   Effect.gen(function* () {
     const { kvs } = yield* (yield* bed.witness).range({ prefix: `${prefix}sworm/` })
     for (const { key, modRevision, value } of kvs) {
-      record.note(`${JSON.stringify(key)} (${modRevision}): ${JSON.stringify(msgpack.decode(value))}`)
+      const said = yield* Effect.orElseSucceed(
+        Effect.try(() => JSON.stringify(msgpack.decode(value))),
+        () => new TextDecoder().decode(value)
+      )
+      record.note(`${JSON.stringify(key)} (${modRevision}): ${said}`)
     }
   })
 
