@@ -127,9 +127,14 @@ export class Caretaker {
       self: node.section,
       isGone: mayRun ? (section) => section !== source && isGone(section) : isGone,
       isHome,
-      running: process === undefined ? adopted ? "live" : "no" : running(process),
+      running: process === undefined ? adopted ? "live" : "no" : this.#running(process),
       preparedFrom: process?.preparedFrom
     }
+  }
+
+  /** What is decided of it has been, where it only waits for a store to say that it may: deciding it again has no end. */
+  #running(process: LocalProcess): Standing["running"] {
+    return this.#core.parts.authority?.awaits(process) === true ? "live" : running(process)
   }
 
   #isHome({ name, sworm, view }: Slot): boolean {

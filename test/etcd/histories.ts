@@ -3,12 +3,13 @@
  * lose etcd, each other, or their lives, and the store its leader. What is done comes from a seed; when each thing
  * happens among the others does not.
  */
-import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { Node } from "@sworm/sworm"
 import * as Etcd from "@sworm/sworm/etcd"
 import { type Simulation, VirtualNetwork } from "@sworm/sworm/testing"
 import { msgpack } from "../../src/protocol/codec.ts"
 import { waitUntil } from "../cluster/wait.ts"
+import type { EtcdClient } from "../../adapters/etcd/client.ts"
 import type { Asked } from "../linearizability/history.ts"
 import { diceOf } from "../linearizability/support.ts"
 import type { Bed, ClientFault } from "./beds.ts"
@@ -63,6 +64,7 @@ export const play = (seed: number, bed: Bed): Effect.Effect<Outcome, unknown, Sc
     yield* seedCounters(witness, `${prefix}counter/`, script.names)
     const network = yield* VirtualNetwork.make({ seed, delay: { minMs: 0, maxMs: 5 } })
     const writers = writersOf(record, witness, `${prefix}counter/`)
+    yield* observe(witness, record, `${prefix}sworm/`)
     const start = yield* starter(bed, network, writers, `${prefix}sworm/`)
     const stage: Stage = { bed, network, record, script, prefix, start, nodes: new Map(), dead: new Set() }
     yield* Effect.forEach(script.nodes, (id) => begin(stage, id), { concurrency: "unbounded", discard: true })
@@ -251,16 +253,33 @@ const ask = (stage: Stage, client: string, dice: Simulation.Dice): Effect.Effect
     yield* operate(stage, node, client, name, op)
   }))
 
+const describe = (key: string, revision: number, value: Uint8Array): string => {
+  const said = (): string => {
+    try {
+      return JSON.stringify(msgpack.decode(value))
+    } catch {
+      return new TextDecoder().decode(value)
+    }
+  }
+  return `${JSON.stringify(key)} (${revision}): ${said()}`
+}
+
+/** What nodes write into the store, for whoever looks for the cause of something. */
+const observe = (witness: EtcdClient, record: Record, prefix: string) =>
+  Stream.runForEach(witness.watch({ prefix }), ({ events }) =>
+    Effect.sync(() => {
+      for (const event of events) {
+        if (event.type === "delete") record.note(`deleted ${JSON.stringify(event.key)} (${event.revision})`)
+        else record.note(`put ${describe(event.kv.key, event.kv.modRevision, event.kv.value)}`)
+      }
+    })).pipe(Effect.ignore, Effect.forkScoped)
+
 /** What the store has, for whoever looks for why something has not settled. */
 const dump = ({ bed, prefix, record }: Stage): Effect.Effect<void, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     const { kvs } = yield* (yield* bed.witness).range({ prefix: `${prefix}sworm/` })
     for (const { key, modRevision, value } of kvs) {
-      const said = yield* Effect.orElseSucceed(
-        Effect.try(() => JSON.stringify(msgpack.decode(value))),
-        () => new TextDecoder().decode(value)
-      )
-      record.note(`${JSON.stringify(key)} (${modRevision}): ${said}`)
+      record.note(`there is ${describe(key, modRevision, value)}`)
     }
   })
 

@@ -20,6 +20,8 @@ interface Waiter {
 }
 
 export interface SectionsParts {
+  /** This node claims a name. */
+  readonly onClaimed: (key: string) => void
   readonly replica: Replica
   readonly layout: Layout
   readonly mirror: Mirror
@@ -52,6 +54,8 @@ export class Sections implements ReplicationDriver {
   write(key: string, value: unknown): number {
     // whoever hears of it may write at once: what was written first goes first
     const version = this.replica.version(this.replica.own) + 1
+    const mode = key.startsWith("n") ? (value as NameEntry | undefined)?.claim?.mode : undefined
+    if (mode === "live" || mode === "adopted") this.#parts.onClaimed(key)
     // what is overtaken before it was sent needs not be sent
     this.#pending.delete(key)
     this.#pending.set(key, version)
