@@ -41,7 +41,7 @@ const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
 /** Start servers of etcd, and install it where they can: `npm run test:etcd`. */
 const withServers = process.argv.includes("test/etcd")
   ? []
-  : ["server", "tls", "conformance"].map((name) => `test/etcd/${name}.test.ts`)
+  : ["server", "tls", "conformance", "servers-histories"].map((name) => `test/etcd/${name}.test.ts`)
 
 /** `SWORM_TESTS=all` runs all of them on all runtimes. */
 const isAll = isNode || process.env["SWORM_TESTS"] === "all"

@@ -128,9 +128,14 @@ export class Caretaker {
       self: node.section,
       isGone: mayRun ? (section) => section !== source && isGone(section) : isGone,
       isHome,
-      running: process === undefined ? adopted ? "live" : "no" : running(process),
+      running: process === undefined ? adopted ? "live" : "no" : this.#running(process),
       preparedFrom: process?.preparedFrom
     }
+  }
+
+  /** What is decided of it has been, where it only waits for a store to say that it may: deciding it again has no end. */
+  #running(process: LocalProcess): Standing["running"] {
+    return this.#core.parts.authority?.awaits(process) === true ? "live" : running(process)
   }
 
   #isHome({ name, sworm, view }: Slot): boolean {
@@ -373,8 +378,7 @@ const running = (process: LocalProcess): Standing["running"] => {
       return "live"
     case "frozen":
     case "prepared":
-      // it has been told to serve, and does once it may
-      return process.isAwaiting ? "live" : process.status
+      return process.status
     default:
       return "no"
   }

@@ -4,7 +4,7 @@ import { type EndReason, union } from "../../src/protocol/claims.ts"
 import { nodeOf, type SectionId } from "../../src/protocol/ids.ts"
 import { asArray, asCount, asText, asTexts, nameKey } from "../../src/protocol/wire.ts"
 import type { LocalProcess } from "../../src/runtime/LocalProcess.ts"
-import { NotRegistered, type Unavailable } from "../../src/SwormError.ts"
+import { NotRegistered, Unavailable } from "../../src/SwormError.ts"
 import { AGAIN, ASK_TIMEOUT_MS, CHANGE_TIMEOUT_MS, kept, retrying } from "./attempts.ts"
 import type { Core } from "./core.ts"
 import { keyOf } from "./keyOf.ts"
@@ -19,9 +19,9 @@ interface Written {
 
 /**
  * What a holder says to who wants certain registrations ended: the version at which it has written so, which ones it has
- * in place of those, or that it can't say just now.
+ * in place of those, that it has done nothing, or (`"perhaps"`) that this isn't known.
  */
-type Answer = number | ReadonlyArray<string> | null
+type Answer = number | ReadonlyArray<string> | "perhaps" | null
 
 const CLOSE_MS = 2000
 
@@ -43,15 +43,25 @@ export class Ends {
    */
   unregister(sworm: string, name: string): Effect.Effect<void, NotRegistered | Unavailable> {
     const operation = `unregister "${name}"`
-    const { directory } = this.#core.parts
+    const { authority, directory } = this.#core.parts
+    /** A store that orders everything doesn't tell two that their calls have ended one registration. */
+    const unknown = Effect.fail(
+      new Unavailable({ operation, detail: "it has ended; whether by this call is not known, for its answer was lost" })
+    )
     let meant: ReadonlyArray<string> = []
     /** An end that was asked for and not answered may have been made: then its tomb is the answer. */
     let mayHaveEnded = false
     const attempt = Effect.gen({ self: this }, function* () {
       const written = mayHaveEnded ? this.#endedAt(sworm, name, meant) : undefined
-      if (written !== undefined) return written
+      if (written !== undefined) return authority === undefined ? written : yield* unknown
       const at = directory.find(sworm, name) ?? (yield* this.#registrations.locate(sworm, name))
-      if (at === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
+      if (at === undefined) {
+        if (authority === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
+        if (mayHaveEnded) return yield* unknown
+        // what this node knows may be over, or to come
+        if ((yield* authority.lookup(sworm, name)) !== undefined) return AGAIN
+        return yield* Effect.fail(new NotRegistered({ sworm, name }))
+      }
       // one more name of a process is given up, the process and its others stay
       if (at !== "moving" && at.name !== name) return at.name
       const section = at === "moving" ? this.#registrarOf(sworm, name) : at.section
@@ -60,8 +70,8 @@ export class Ends {
       if (meant.length === 0) return AGAIN
       const answer = yield* this.#ask(section, sworm, name, meant)
       if (typeof answer === "number") return { section, version: answer }
-      if (answer === null) mayHaveEnded = true
-      else if (!mayHaveEnded) meant = answer
+      if (answer === "perhaps" || (answer === null && authority === undefined)) mayHaveEnded = true
+      else if (answer !== null && !mayHaveEnded) meant = answer
       return AGAIN
     })
     return retrying(this.#core, operation, CHANGE_TIMEOUT_MS, () => attempt).pipe(
@@ -100,8 +110,10 @@ export class Ends {
     const { node, requests } = this.#core.parts
     if (section === node.section) return this.#endIfHeld(sworm, name, meant)
     return requests.ask(nodeOf(section), Method.unregister, [sworm, name, meant], ASK_TIMEOUT_MS).pipe(
-      Effect.map((reply) => reply === null ? null : Array.isArray(reply) ? asTexts(reply) : asCount(reply)),
-      Effect.orElseSucceed(() => null)
+      Effect.map((reply): Answer =>
+        reply === null || reply === "perhaps" ? reply : Array.isArray(reply) ? asTexts(reply) : asCount(reply)
+      ),
+      Effect.orElseSucceed(() => "perhaps" as const)
     )
   }
 
@@ -173,10 +185,10 @@ export class Ends {
   }
 
   /** Ended where a store has the last word, too. */
-  #endAccepted(sworm: string, name: string): Effect.Effect<number | null> {
+  #endAccepted(sworm: string, name: string): Effect.Effect<number | "perhaps"> {
     return Effect.flatMap(
       this.#end(sworm, name, "Unregistered"),
-      (version) => Effect.map(this.#core.accepted(version), (is) => is ? version : null)
+      (version) => Effect.map(this.#core.accepted(version), (is) => is ? version : "perhaps")
     )
   }
 

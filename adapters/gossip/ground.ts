@@ -110,6 +110,8 @@ export interface Authority {
   readonly release: (sworm: string, name: string) => void
   /** Is the name this node's? If not, the process is told to serve once it is, or closed. */
   readonly admits: (process: LocalProcess, epoch: number) => boolean
+  /** Has it been told to serve, and waits until the name is this node's? */
+  readonly awaits: (process: LocalProcess) => boolean
   /** What was written up to `version` was accepted: `false`, and it has been taken back, when it was not. */
   readonly accepted: (version: number) => Effect.Effect<boolean>
   /** Keeps the state of a process that moves, until it serves where it goes. */

@@ -144,7 +144,15 @@ export const make = Effect.fnUntraced(function* (core: Core, mover: Mover, budge
   const stopMinority = Effect.suspend(() => {
     const stopped = [...processes.sworms()].filter((hosted) => !core.placing.hasQuorum(hosted))
       .flatMap((hosted) => [...processes.of(hosted.id)].filter(({ status }) => status !== "starting"))
-    return Effect.forEach(stopped, (process) => closeHere(core, process), { concurrency: "unbounded", discard: true })
+    if (core.parts.authority === undefined) {
+      return Effect.forEach(stopped, (process) => closeHere(core, process), { concurrency: "unbounded", discard: true })
+    }
+    // somebody else has its name in a moment: whatever is being done with it, and with those stopped before, isn't waited for
+    return Effect.sync(() => {
+      for (const process of stopped) {
+        core.parts.fork(Effect.andThen(process.close("Shutdown"), closeHere(core, process)))
+      }
+    })
   })
 
   let failures = 0

@@ -66,7 +66,10 @@ export class Registrar {
     const operation = `register "${name}"`
     const doubts = new Doubts(this.#core, reg, registration)
     const attempt = () =>
-      Effect.catchTag(this.#attempt(reg, registration, doubts), "NameTaken", (error) => doubts.refused(error))
+      this.#attempt(reg, registration, doubts).pipe(
+        Effect.catchTag("NameTaken", (error) => doubts.refused(error)),
+        Effect.catchTag("NameTaken", (error) => this.#confirmed(error))
+      )
     return retrying(this.#core, operation, registerMillis(registration.spec), attempt)
       .pipe(
         Effect.flatMap((made) =>
@@ -77,6 +80,17 @@ export class Registrar {
           )
         )
       )
+  }
+
+  /** Where a store has the last word, that one says who has the name, if anybody: what a node knows may be over, or to come. */
+  #confirmed(error: NameTaken): Effect.Effect<typeof AGAIN, NameTaken> {
+    const { authority } = this.#core.parts
+    const { name, sworm } = error.ref
+    if (authority === undefined) return Effect.fail(error)
+    return Effect.matchEffect(authority.lookup(sworm, name), {
+      onFailure: () => again,
+      onSuccess: (ref) => ref === undefined ? again : Effect.fail(new NameTaken({ ref }))
+    })
   }
 
   /**

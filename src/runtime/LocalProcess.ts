@@ -88,8 +88,6 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   epoch: number
   /** For `prepared`: which section the move comes from. */
   preparedFrom: SectionId | undefined
-  /** It has been told to serve, and its owner has not admitted it yet. */
-  isAwaiting = false
   /** The epoch of the last move that was committed here, so that a repeated commit brings nothing twice. */
   committedEpoch = 0
   committedParts = 0
@@ -261,13 +259,11 @@ export class LocalProcess extends Mailbox implements Self<unknown, never> {
   /** Takes messages from now on, the waiting ones first. One that starts again serves when it is done with that. */
   serve(epoch: number): void {
     if (this.status === "restarting" || this.status === "waking") this.epoch = epoch
-    else if (this.#owner.admits?.(this, epoch) === false) this.isAwaiting = true
-    else this.#begin(epoch)
+    else if (this.#owner.admits?.(this, epoch) !== false) this.#begin(epoch)
   }
 
   #begin(epoch: number): void {
     if (this.status === "closed") return
-    this.isAwaiting = false
     if (epoch !== this.epoch) this.snapshots?.expire()
     if (this.status === "prepared") this.commitUntilMs = this.#owner.nowMs() + COMMIT_MS
     this.epoch = epoch

@@ -4,6 +4,7 @@
 //   node_modules/.bin/node test/cluster/soak.ts silent --runs 20        a node is frozen: the same
 //   node_modules/.bin/node test/cluster/soak.ts quiet --minutes 10      busy cores, blocked event loops: nobody is given up
 //   node_modules/.bin/node test/cluster/soak.ts faults --runs 20        each test of a real fault, so many times
+//   node_modules/.bin/node test/cluster/soak.ts etcd --runs 200         histories on etcd, checked; --real: on servers
 import { Effect, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import { readFileSync, rmSync } from "node:fs"
@@ -22,13 +23,17 @@ import {
 import { named } from "./load.ts"
 import type { MemberChanged } from "./protocol.ts"
 import { waitUntil } from "./wait.ts"
+import { soak as histories } from "../etcd/soak.ts"
 
 const { positionals: [kind], values: flags } = parseArgs({
   allowPositionals: true,
   options: {
     runs: { type: "string", default: "5" },
     minutes: { type: "string", default: "10" },
-    processes: { type: "string", default: "1000" }
+    processes: { type: "string", default: "1000" },
+    from: { type: "string", default: "1" },
+    parallel: { type: "string", default: "4" },
+    real: { type: "boolean", default: false }
   }
 })
 const runs = Number(flags.runs)
@@ -218,10 +223,19 @@ const faults = Effect.gen(function* () {
   return { kind: "faults", runs, failed: tests.reduce((sum, { failed }) => sum + failed, 0), tests }
 })
 
-const kinds = { failover: failovers("failover"), silent: failovers("silent"), quiet, faults } as const
+const etcd = histories({
+  ...{ runs, from: Number(flags.from), parallel: Number(flags.parallel) },
+  isReal: flags.real
+})
+
+const kinds = { failover: failovers("failover"), silent: failovers("silent"), quiet, faults, etcd } as const
 
 if (kind === undefined || !(kind in kinds)) {
-  console.error(`Usage: soak.ts ${Object.keys(kinds).join(" | ")} [--runs N] [--minutes N] [--processes N]`)
+  console.error(
+    `Usage: soak.ts ${
+      Object.keys(kinds).join(" | ")
+    } [--runs N] [--minutes N] [--processes N] [--from SEED] [--parallel N] [--real]`
+  )
   process.exit(2)
 }
 const result = await Effect.runPromise(Effect.scoped<object, Failed, Scope.Scope>(kinds[kind as keyof typeof kinds]))

@@ -51,8 +51,11 @@ export interface Member {
   readonly endpoint: string
   /** Ends the process without a word; its data stay. */
   readonly kill: Effect.Effect<void>
-  /** Starts it again; it may take a moment until it answers. */
+  /** Starts it again, unless it runs; it may take a moment until it answers. */
   readonly start: Effect.Effect<void>
+  /** Holds its process up, with all its connections. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
 }
 
 export interface Servers {
@@ -106,10 +109,11 @@ const makeMember = (endpoint: string, args: ReadonlyArray<string>): Effect.Effec
       child.kill("SIGKILL")
     })
     const start = Effect.sync(() => {
-      running = spawn("etcd", args, { stdio: "ignore" })
+      running ??= spawn("etcd", args, { stdio: "ignore" })
     })
+    const tell = (signal: NodeJS.Signals) => Effect.sync(() => void running?.kill(signal))
     yield* Effect.addFinalizer(() => kill)
-    return { endpoint, kill, start }
+    return { endpoint, kill, start, pause: tell("SIGSTOP"), resume: tell("SIGCONT") }
   })
 
 const ready = (endpoints: ReadonlyArray<string>): Effect.Effect<void, unknown> =>

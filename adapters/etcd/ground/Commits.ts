@@ -98,7 +98,8 @@ export class Commits {
   /** Does the work as it comes; to be run while the node stands. */
   readonly drive: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
     if (this.#queue.length > 0) return this.#some
-    return Effect.andThen(this.#work.close, this.#queue.length > 0 ? Effect.void : this.#work.await)
+    this.#work.closeUnsafe()
+    return this.#work.await
   }))
 
   readonly #some: Effect.Effect<void> = Effect.suspend(() => {

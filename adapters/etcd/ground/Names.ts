@@ -157,13 +157,28 @@ export class Names implements Authority {
   #giveUp(name: string): void {
     const record = this.#parts.mirror.names.get(name)?.record
     if (record?._tag !== "Held" || !this.#isMine(name)) return
+    // without a claim anywhere nobody knows what would be started: the registration has ended
+    const isOver = record.isNew || !this.#isClaimed(name)
     this.#parts.commits.add({
-      wishes: [[name, record.isNew ? { _tag: "Free" } : { _tag: "Pass", to: "", epoch: record.epoch }]],
+      wishes: [[name, isOver ? { _tag: "Free" } : { _tag: "Pass", to: "", epoch: record.epoch }]],
       writes: [],
       isWanted: () => this.#isMine(name) && this.#isUnused(name),
       onDone: () => {},
       onRefused: () => {}
     })
+  }
+
+  #isClaimed(name: string): boolean {
+    const { replica } = this.#parts.sections
+    for (const section of replica.sections()) {
+      if ((replica.get(section, name) as NameEntry | undefined)?.claim !== undefined) return true
+    }
+    return false
+  }
+
+  /** Its process has started, and has a claim: from now on that says whether the name is used. */
+  claimed(name: string): void {
+    this.#acquired.delete(name)
   }
 
   /** Is nothing here that could run it? */
@@ -177,10 +192,6 @@ export class Names implements Authority {
   /** Gives up what was passed to this node, or taken by it, and is not used. Called now and then. */
   sweep(): void {
     const { mirror, sections: { replica } } = this.#parts
-    for (const name of this.#acquired) {
-      const claim = (replica.get(replica.own, name) as NameEntry | undefined)?.claim
-      if (claim?.mode === "live" || claim?.mode === "adopted") this.#acquired.delete(name)
-    }
     for (const [name, { record }] of mirror.names) {
       if (record._tag === "Held" && record.holder === replica.own && this.#isUnused(name)) this.#giveUp(name)
     }
@@ -194,6 +205,10 @@ export class Names implements Authority {
     }
     this.#waiting.set(key, { process, epoch })
     return false
+  }
+
+  awaits(process: LocalProcess): boolean {
+    return this.#waiting.get(nameKey(process.sworm, process.name))?.process === process
   }
 
   /** Who has a name has changed. */

@@ -20,6 +20,8 @@ interface Waiter {
 }
 
 export interface SectionsParts {
+  /** This node claims a name. */
+  readonly onClaimed: (key: string) => void
   readonly replica: Replica
   readonly layout: Layout
   readonly mirror: Mirror
@@ -39,6 +41,8 @@ export class Sections implements ReplicationDriver {
   readonly #accepted = new Map<string, unknown>()
   /** Versions that were refused, the latest. */
   readonly #refused = new Set<number>()
+  /** Versions of which nothing is known, since the stay in which they were written has ended. */
+  #lapsed: { readonly from: number; readonly to: number } = { from: Infinity, to: -Infinity }
 
   constructor(parts: SectionsParts) {
     this.#parts = parts
@@ -50,6 +54,8 @@ export class Sections implements ReplicationDriver {
   write(key: string, value: unknown): number {
     // whoever hears of it may write at once: what was written first goes first
     const version = this.replica.version(this.replica.own) + 1
+    const mode = key.startsWith("n") ? (value as NameEntry | undefined)?.claim?.mode : undefined
+    if (mode === "live" || mode === "adopted") this.#parts.onClaimed(key)
     // what is overtaken before it was sent needs not be sent
     this.#pending.delete(key)
     this.#pending.set(key, version)
@@ -136,7 +142,8 @@ export class Sections implements ReplicationDriver {
   }
 
   wasRefused(version: number): boolean {
-    return this.#refused.has(version)
+    const { from, to } = this.#lapsed
+    return this.#refused.has(version) || (version >= from && version <= to)
   }
 
   flush(): void {}
@@ -145,8 +152,10 @@ export class Sections implements ReplicationDriver {
     return Effect.andThen(
       this.#await(operation, () => this.#isSettled(version), "etcd has not stored the change"),
       Effect.suspend(() =>
-        this.#refused.has(version)
-          ? Effect.fail(new Unavailable({ operation, detail: "another node has the name" }))
+        this.wasRefused(version)
+          ? Effect.fail(
+            new Unavailable({ operation, detail: "another node has the name, or this node has lost its lease" })
+          )
           : Effect.void
       )
     )
@@ -181,11 +190,22 @@ export class Sections implements ReplicationDriver {
 
   // ---- a new stay
 
+  /**
+   * The stay has ended: what is neither done nor refused may be done or not, and is made anew by the next one. Whoever
+   * waits for it is told so at once: it holds up what has to stop.
+   */
+  lapse(): void {
+    const first = this.#pending.values().next().value
+    if (first !== undefined) this.#lapsed = { from: first, to: this.replica.version(this.replica.own) }
+    this.#pending.clear()
+    this.wake()
+  }
+
   /** After its lease has ended this node says again what it has to say: its names it has given up, or others have them. */
   restate(): void {
     const { mirror } = this.#parts
     const { own } = this.replica
-    this.#pending.clear()
+    this.lapse()
     for (const key of [...this.replica.keysOf(own)]) {
       const value = this.replica.get(own, key)
       if (!key.startsWith("n")) {

@@ -140,6 +140,7 @@ export class Stay {
       tenure.end()
       this.#standing = undefined
       sections.synced = false
+      sections.lapse()
       names.forgetAll()
       onChange()
     })))

@@ -78,6 +78,7 @@ export const makeGround = (backend: ResolvedBackend) =>
       layout,
       mirror,
       commits,
+      onClaimed: (name) => names.claimed(name),
       onRefused: (name) => {
         names.lost(name)
         lost(name)

@@ -173,7 +173,8 @@ const pass = (
   return writing(situation, name, [unchanged(situation, name, known)], {
     _tag: "Held",
     holder: to,
-    epoch: Math.max(epoch, known.record.epoch),
+    // whoever looks it up meanwhile is told of another copy: it has another epoch
+    epoch: Math.max(epoch, known.record.epoch) + (to === "" ? 0 : 1),
     isNew: false
   })
 }
