@@ -188,10 +188,13 @@ export class Snapshots {
 
   /**
    * Somebody set out to take the name over, and this copy lives: it goes on above what was promised for that. `false`
-   * where it knows of one that stands above it.
+   * where it knows of one that stands above it. One that is being moved stays at the epoch under which it was offered:
+   * above that it would take the offer back, and yet let go of itself. Whoever goes on with it keeps it anew.
    */
   #rise(process: LocalProcess, promised: number): boolean {
-    const { name, sworm } = process
+    const { name, status, sworm } = process
+    // but the message at hand may wait for this, and the move for that
+    if (status === "closed" || (status === "frozen" && process.isFree)) return true
     const { directory, node } = this.#core.parts
     const claim = this.#claimOf(process)
     if (claim === undefined || directory.view(sworm, name).claims[0]?.section !== node.section) return false

@@ -46,6 +46,8 @@ export class ProcessSnapshots {
   #lastId: SnapshotId | undefined
   /** `#last` is kept by those who should have it, under the process's present epoch. */
   #isCurrent = false
+  /** Counts how often that was put an end to: also for what is on its way just then. */
+  #expired = 0
   /** Nodes whose calls it has handled, lately. */
   readonly callers: Set<SectionId> = new Set()
   /** It starts anew, and others have what it was. */
@@ -76,6 +78,7 @@ export class ProcessSnapshots {
   /** It has another epoch, or others should keep it: what is kept must be kept anew. */
   expire(): void {
     this.#isCurrent = false
+    this.#expired++
   }
 
   /** Those that are not known any more are forgotten. */
@@ -179,6 +182,7 @@ export class ProcessSnapshots {
       return Effect.succeed("kept")
     }
     const { epoch } = this.#process
+    const expired = this.#expired
     const taken: Taken = { seq: ++this.#seq, takenMs, state, answered }
     return Effect.map(this.#process.keepElsewhere(taken), (outcome) => {
       if (outcome !== "kept" || number < this.#lastTaken) return outcome
@@ -186,7 +190,7 @@ export class ProcessSnapshots {
       this.#lastTaken = number
       this.#lastMs = takenMs
       this.#lastId = { epoch, seq: taken.seq }
-      this.#isCurrent = this.#process.epoch === epoch
+      this.#isCurrent = this.#process.epoch === epoch && this.#expired === expired
       return outcome
     })
   }

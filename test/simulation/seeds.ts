@@ -171,5 +171,20 @@ export const regressions: ReadonlyArray<Plan & { readonly what: string }> = [
       fault(13_947, { _tag: "Mend", from: "n2", to: "n1" }),
       fault(20_911, { _tag: "Heal" })
     ])
+  },
+  {
+    what: "[H23] a copy rose above the epoch at which it was being moved: both let go of it, each for the other",
+    ...plan(136, 5, [
+      ...start(128, "n4"),
+      ...start(149, "n1"),
+      ...start(501, "n3"),
+      ...start(690, "n5"),
+      ...start(1218, "n2"),
+      part(3322, ["n1", "n4", "n5"], ["n2", "n3"]),
+      fault(8201, { _tag: "Weather", weather: { delay: { minMs: 0.2, maxMs: 20 } } }),
+      register(9283, "n5", "Cells", "elk"),
+      fault(11_951, { _tag: "Heal" }),
+      on(12_636, "Release", "n1")
+    ])
   }
 ]
