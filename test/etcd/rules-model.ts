@@ -65,7 +65,7 @@ export class Etcd {
     for (const operation of then) {
       if ("put" in operation) this.#put(operation.put, operation.value)
       else if ("deleteRange" in operation && "key" in operation.deleteRange) this.#delete(operation.deleteRange.key)
-      else throw new Error("the rules ask for nothing else")
+      else if (!("range" in operation)) throw new Error("the rules ask for nothing else")
     }
     return true
   }

@@ -79,8 +79,8 @@ const table: ReadonlyArray<readonly [what: string, wish: Wish, expected: Readonl
   }],
   ["to pass it to a node", { _tag: "Pass", to: OTHER, epoch: 7 }, {
     nobody: "nothing",
-    mine: held(OTHER, false, 10),
-    mineAndNew: held(OTHER, false, 10),
+    mine: held(OTHER, false, 11),
+    mineAndNew: held(OTHER, false, 11),
     given: "nothing",
     another: "nothing",
     gone: "nothing",
