@@ -109,17 +109,6 @@ export const castMutants: ReadonlyArray<Mutant> = [
     test: [tests, "[H22] a move that is called off"]
   },
   {
-    id: "cast-numbers-not-settled",
-    what: "the winner of a settling does not learn which casts the loser has handled",
-    rule: "R7, H22",
-    edits: edit(
-      "adapters/gossip/ledger.ts",
-      "  dispatch.casts.absorb(process, casts, isAll)\n",
-      "  dispatch.casts.absorb(process, isAll ? casts : [], isAll)\n"
-    ),
-    test: [tests, "[H22] after a split"]
-  },
-  {
     id: "cast-life-not-minded",
     what: "a process that has lost all it knew waits for the casts that it has handled in its life before",
     rule: "H22",

@@ -193,7 +193,7 @@ export const claimMutants: ReadonlyArray<Mutant> = [
       "if (replication.seenByAll(by.section, version)) this",
       "if (version > 0) this"
     ),
-    seeds: [3],
+    seeds: [147],
     test: ["test/services/holes.test.ts", "[H10]"]
   },
   {
