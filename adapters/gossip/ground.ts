@@ -118,7 +118,9 @@ export interface Authority {
   readonly keep: (sworm: string, name: string, epoch: number, state: unknown) => Effect.Effect<void, NotKept>
   /** It serves there. */
   readonly forget: (sworm: string, name: string) => void
-  /** Who has the name, asked of the store. */
+  /** Who has the name, asked of the store; `"waiting"`: it is registered, and waits for a node. */
+  readonly registered: (sworm: string, name: string) => Effect.Effect<ProcessRef | "waiting" | undefined, Unavailable>
+  /** The same; one that waits is waited for. */
   readonly lookup: (sworm: string, name: string) => Effect.Effect<ProcessRef | undefined, Unavailable>
 }
 

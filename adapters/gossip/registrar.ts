@@ -87,9 +87,9 @@ export class Registrar {
     const { authority } = this.#core.parts
     const { name, sworm } = error.ref
     if (authority === undefined) return Effect.fail(error)
-    return Effect.matchEffect(authority.lookup(sworm, name), {
+    return Effect.matchEffect(authority.registered(sworm, name), {
       onFailure: () => again,
-      onSuccess: (ref) => ref === undefined ? again : Effect.fail(new NameTaken({ ref }))
+      onSuccess: (ref) => ref === undefined ? again : Effect.fail(ref === "waiting" ? error : new NameTaken({ ref }))
     })
   }
 

@@ -58,11 +58,18 @@ const MAX_BYTES = 512 * 1024
 /** A change that is neither done nor refused after so many looks is in a race with others: it is refused. */
 const MAX_ATTEMPTS = 16
 
+interface Becomes {
+  readonly name: string
+  readonly record: NameRecord | undefined
+  /** Else it was compared only, and stands as it was. */
+  readonly isWritten: boolean
+}
+
 interface Prepared {
   readonly change: Change
   readonly when: ReadonlyArray<Compare>
   readonly then: ReadonlyArray<Operation>
-  readonly becomes: ReadonlyArray<readonly [name: string, record: NameRecord | undefined]>
+  readonly becomes: ReadonlyArray<Becomes>
 }
 
 export class Commits {
@@ -193,14 +200,14 @@ export class Commits {
   #prepare(change: Change): Prepared | { readonly refusedBy: NameRecord; readonly name: string } {
     const when: Array<Compare> = [...change.when ?? []]
     const then: Array<Operation> = []
-    const becomes: Array<readonly [string, NameRecord | undefined]> = []
+    const becomes: Array<Becomes> = []
     for (const [name, wish] of change.wishes) {
       const plan: Plan = planFor(this.#situation, name, wish)
       if (plan._tag === "Refused") return { refusedBy: plan.by, name }
       if (plan._tag === "Nothing") continue
       when.push(...plan.when)
       then.push(...plan.then)
-      becomes.push([name, plan.becomes])
+      becomes.push({ name, record: plan.becomes, isWritten: plan.then.length > 0 })
     }
     return { change, when, then: [...then, ...change.writes], becomes }
   }
@@ -254,10 +261,9 @@ export class Commits {
 
   #done({ becomes, change }: Prepared, revision: number, read: ReadonlyMap<string, Uint8Array>): void {
     const epochs = new Map<string, Gained>()
-    for (const [name, record] of becomes) {
+    for (const { isWritten, name, record } of becomes) {
       const before = this.#parts.mirror.names.get(name)
-      // one that was compared and not written stands as it was
-      if (before?.record !== record) this.#parts.mirror.learn(name, record, revision)
+      if (isWritten) this.#parts.mirror.learn(name, record, revision)
       if (record?._tag === "Held" && record.holder === this.#parts.self) {
         const state = read.get(this.#parts.layout.state(name))
         epochs.set(name, { epoch: record.epoch, before: before?.record, state })
@@ -274,7 +280,7 @@ export class Commits {
         Effect.flatMap(({ kvs, revision }) => {
           mirror.heard(revision)
           const record = kvs[0] === undefined ? undefined : decodeName(kvs[0].value)
-          mirror.learn(name, record, kvs[0]?.modRevision ?? revision)
+          mirror.learn(name, record, kvs[0]?.modRevision ?? revision, revision)
           return record?._tag === "Held" && record.holder !== "" ? this.#lookFor(record.holder) : Effect.void
         }),
         Effect.catch((error) =>

@@ -99,10 +99,10 @@ export class Mirror {
 
   // ---- names
 
-  /** What was read, or written, of a name at a revision. */
-  learn(name: string, record: NameRecord | undefined, revision: number): void {
+  /** What was written of a name at a revision, and held still at a later one where it was read then. */
+  learn(name: string, record: NameRecord | undefined, revision: number, readAt = revision): void {
     const before = this.names.get(name)
-    if (before !== undefined && before.revision > revision) return
+    if (before !== undefined && before.revision > readAt) return
     if (before?.record._tag === "Alias") this.#aliases.get(before.record.of)?.delete(name)
     if (record === undefined) this.names.delete(name)
     else this.names.set(name, { record, revision })
