@@ -379,6 +379,21 @@ export class Registrar {
     return Effect.map(Effect.exit(started), writeOutcome)
   }
 
+  /** What is registered by hand has no process to start: where a store has the last word, its name is taken all the same. */
+  #taken(
+    sworm: string,
+    name: string,
+    above: () => number,
+    claimed: (least: number) => Registered
+  ): Effect.Effect<Registered | typeof AGAIN, RegisterError> {
+    const { authority } = this.#core.parts
+    if (authority === undefined) return Effect.sync(() => claimed(0))
+    return Effect.suspend(() => authority.acquire(sworm, name, above())).pipe(
+      Effect.map(({ epoch }): Registered | typeof AGAIN => claimed(epoch)),
+      Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref })))
+    )
+  }
+
   #start(
     reg: RegistrationId,
     { leaseMs, metadata, name, spec, sworm }: Registration,
@@ -389,8 +404,8 @@ export class Registrar {
     const { node, stamps, wallMs } = core.parts
     // the registrar may not know yet what has ended here, nor this node before `init` what ends meanwhile
     const above = (): number => Math.max(asked, core.nextEpoch(sworm, name))
-    const claimed = (process: LocalProcess | undefined, stored?: StoredState): Registered => {
-      const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1, process?.epoch ?? 0)
+    const claimed = (process: LocalProcess | undefined, stored?: StoredState, least = 0): Registered => {
+      const epoch = Math.max(above(), (stored?.epoch ?? 0) + 1, process?.epoch ?? least)
       const claim: Claim = {
         epoch,
         start,
@@ -416,7 +431,7 @@ export class Registrar {
       if (this.#isAboutToEnd(sworm, name)) return again
       const known = this.#known(sworm, name, reg)
       if (known !== undefined) return known
-      if (spec === undefined) return Effect.sync(() => claimed(undefined))
+      if (spec === undefined) return this.#taken(sworm, name, above, (least) => claimed(undefined, undefined, least))
       // it has just ended to host the sworm, which the registrar knows by the time that it hears this
       if (core.parts.processes.hosted(sworm) === undefined) return again
       const startFrom = (stored?: StoredState): Effect.Effect<Registered | typeof AGAIN, RegisterError> =>
