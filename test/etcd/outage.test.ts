@@ -129,7 +129,7 @@ describe("etcd is away", () => {
         yield* a.run(Effect.flatMap(Counters, (counters) => counters.register("kept", Kept, {})))
         yield* b.run(add("kept"))
         const before = yield* a.run(refOf("x"))
-        yield* etcd.fault("unreachable")
+        for (const client of ["a", "b"]) yield* etcd.fault("unreachable", { client })
         for (const node of [a, b]) {
           for (const name of names) {
             const isRefused = Effect.map(Effect.exit(node.run(add(name, "300 millis"))), Exit.isFailure)
@@ -138,8 +138,10 @@ describe("etcd is away", () => {
         }
         const lookup = Effect.flatMap(Counters, (counters) => counters.whereis("x", "linearizable"))
         assert.strictEqual((yield* Effect.flip(a.run(lookup)))._tag, "Unavailable")
-        yield* Effect.sleep("2500 millis")
-        yield* etcd.fault(undefined)
+        const outside = yield* etcd.client({ name: "outside" })
+        const members = Effect.map(outside.range({ prefix: "sworm/default/m/" }), ({ count }) => count)
+        yield* waitUntil("both leases have ended", Effect.map(members, (count) => count === 0))
+        for (const client of ["a", "b"]) yield* etcd.fault(undefined, { client })
         for (const name of names) assert.strictEqual(yield* answered(a, name), 1, "its state was in it alone")
         assert.strictEqual(yield* answered(b, "kept"), 2)
         assert.isAbove((yield* a.run(refOf("x"))).epoch, before.epoch)
