@@ -88,7 +88,10 @@ export interface SwormClient<in out P extends Process.Any, in out Key = string, 
 
   // ---- looking
 
-  /** Who has the name, as this node knows it; with a guarantee asked for, an answer that says which it carries. */
+  /**
+   * Who has the name, as this node knows it; with a guarantee asked for, an answer that says which it carries.
+   * `"linearizable"` is asked of etcd; on gossip, which has nobody to ask, it fails with `Unavailable`.
+   */
   readonly whereis: {
     (name: Key): Effect.Effect<Option.Option<ProcessRef>>
     (name: Key, guarantee: Guarantee): Effect.Effect<Lookup, Unavailable>

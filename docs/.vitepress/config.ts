@@ -28,6 +28,7 @@ const guide: Array<DefaultTheme.SidebarItem> = [
   { text: "Handoff and snapshots", link: "/handoff" },
   { text: "The registry", link: "/registry" },
   { text: "Storage", link: "/storage" },
+  { text: "Etcd", link: "/etcd" },
   { text: "Consistency", link: "/consistency" },
   { text: "Protocol", link: "/protocol" },
   { text: "Simulation", link: "/simulation" },

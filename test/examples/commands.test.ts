@@ -34,6 +34,13 @@ const stories: Readonly<Record<string, ReadonlyArray<string>>> = {
     "  old copy: 3000 cents, refused: a later copy has written",
     "  the copy: 3000 cents, done, there are 3610",
     "6 deposits were acknowledged, 3610 cents; stored are 3610."
+  ],
+  "two-backends": [
+    "In the lobby, on gossip: ada, ben",
+    "In ada's purse, on etcd: 300 cents",
+    "More than that: TooLittle",
+    "Etcd says where it is (linearizable), on the same node.",
+    "Gossip has nobody to ask: Unavailable."
   ]
 }
 
