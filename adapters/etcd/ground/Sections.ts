@@ -42,7 +42,7 @@ export class Sections implements ReplicationDriver {
   /** Versions that were refused, the latest. */
   readonly #refused = new Set<number>()
   /** Versions of which nothing is known, since the stay in which they were written has ended. */
-  #lapsed: { readonly from: number; readonly to: number } = { from: Infinity, to: -Infinity }
+  #lapsed: ReadonlyArray<{ readonly from: number; readonly to: number }> = []
 
   constructor(parts: SectionsParts) {
     this.#parts = parts
@@ -142,8 +142,7 @@ export class Sections implements ReplicationDriver {
   }
 
   wasRefused(version: number): boolean {
-    const { from, to } = this.#lapsed
-    return this.#refused.has(version) || (version >= from && version <= to)
+    return this.#refused.has(version) || this.#lapsed.some(({ from, to }) => version >= from && version <= to)
   }
 
   flush(): void {}
@@ -196,7 +195,14 @@ export class Sections implements ReplicationDriver {
    */
   lapse(): void {
     const first = this.#pending.values().next().value
-    if (first !== undefined) this.#lapsed = { from: first, to: this.replica.version(this.replica.own) }
+    if (first !== undefined) {
+      const to = this.replica.version(this.replica.own)
+      const last = this.#lapsed.at(-1)
+      // of attempts to stay that fail one after the other all that was written is one range
+      this.#lapsed = last !== undefined && first === last.to + 1
+        ? [...this.#lapsed.slice(0, -1), { from: last.from, to }]
+        : [...this.#lapsed, { from: first, to }].slice(-MAX_LAPSED)
+    }
     this.#pending.clear()
     this.wake()
   }
@@ -276,6 +282,8 @@ export class Sections implements ReplicationDriver {
 }
 
 const MAX_REFUSED = 1000
+/** Whoever waits for a version doesn't wait for so many stays. */
+const MAX_LAPSED = 64
 
 /** The key of another name of the same sworm. */
 export const siblingOf = (key: string, name: string): string => `${key.slice(0, key.indexOf("\n") + 1)}${name}`
