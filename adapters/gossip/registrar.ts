@@ -422,8 +422,7 @@ export class Registrar {
         Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored?.recalled), (process) => {
           const taken = this.#known(sworm, name, reg)
           if (taken === undefined) return Effect.sync(() => claimed(process, stored))
-          core.parts.processes.remove(process)
-          return Effect.andThen(process.close("Superseded"), taken)
+          return Effect.andThen(core.abandon(process), taken)
         }).pipe(
           Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref })))
         )
