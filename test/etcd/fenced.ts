@@ -179,7 +179,9 @@ export const writersOf = (record: Record, client: EtcdClient, prefix: string) =>
       Effect.suspend(() => {
         const { epoch, name, node } = self
         record.copies.push({ op: "started", name, node, epoch, at: record.now() })
-        return Effect.forever(Effect.andThen(Effect.suspend(() => write(name, node, self.epoch)), Effect.sleep(WRITE_EVERY)))
+        return Effect.forever(
+          Effect.andThen(Effect.suspend(() => write(name, node, self.epoch)), Effect.sleep(WRITE_EVERY))
+        )
           .pipe(
             Effect.ensuring(
               Effect.sync(() => record.copies.push({ op: "stopped", name, node, epoch, at: record.now() }))

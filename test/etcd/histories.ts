@@ -34,7 +34,7 @@ export interface Outcome {
 const CLIENTS = 5
 const OPERATION_LIMIT = "8 seconds"
 
-interface Running {
+export interface Running {
   readonly scope: Scope.Closeable
   /** The name of its client of etcd. */
   readonly client: string
@@ -104,7 +104,8 @@ const outcomeOf = (record: Record, { incidents }: Script, unsettled: ReadonlyArr
 
 // ---- nodes
 
-const starter = (
+/** Starts nodes that host the writers, each on a client of its own. */
+export const starter = (
   bed: Bed,
   network: VirtualNetwork.VirtualNetwork,
   writers: ReturnType<typeof writersOf>,
@@ -143,7 +144,10 @@ const faulting = ({ bed, dead }: Stage, { client }: Running, fault: ClientFault)
   )
 
 /** Begins an incident; answers what ends it. */
-const strike = (stage: Stage, { kind, node: id, others }: Incident): Effect.Effect<Effect.Effect<void, unknown>, unknown> =>
+const strike = (
+  stage: Stage,
+  { kind, node: id, others }: Incident
+): Effect.Effect<Effect.Effect<void, unknown>, unknown> =>
   Effect.suspend((): Effect.Effect<Effect.Effect<void, unknown>, unknown> => {
     const { bed, dead, network, nodes } = stage
     const trouble = bed.troubles[kind]
@@ -214,7 +218,9 @@ const asked: {
       Effect.map(({ epoch, node }) => ({ _tag: "Ok", ref: { epoch, node } }) as const),
       Effect.catchTag("NameTaken", ({ ref: { epoch, node } }) =>
         Effect.succeed({ _tag: "Taken", ref: epoch > 0 ? { epoch, node } : undefined } as const)),
-      Effect.orElseSucceed(() => ({ _tag: "Unknown" }) as const)
+      Effect.orElseSucceed(() =>
+        ({ _tag: "Unknown" }) as const
+      )
     ),
   unregister: (name) =>
     Effect.flatMap(Writers, (writers) => writers.unregister(name)).pipe(
@@ -234,7 +240,10 @@ const asked: {
 }
 
 const operate = ({ record }: Stage, node: Running, client: string, name: string, op: Asked["op"]) =>
-  Effect.timeoutOption(record.operation(client, name, op, node.run<Asked["result"], never>(asked[op](name))), OPERATION_LIMIT)
+  Effect.timeoutOption(
+    record.operation(client, name, op, node.run<Asked["result"], never>(asked[op](name))),
+    OPERATION_LIMIT
+  )
 
 /** One thing after the other, each of a node that runs. */
 const ask = (stage: Stage, client: string, dice: Simulation.Dice): Effect.Effect<never> =>
@@ -246,7 +255,9 @@ const ask = (stage: Stage, client: string, dice: Simulation.Dice): Effect.Effect
     const name = dice.pick(stage.script.names)
     if (dice.chance(0.2)) {
       return yield* Effect.ignore(
-        node.run(Effect.flatMap(Writers, (writers) => writers.call(Writer, name, "Write", undefined, { timeout: "1 second" })))
+        node.run(
+          Effect.flatMap(Writers, (writers) => writers.call(Writer, name, "Write", undefined, { timeout: "1 second" }))
+        )
       )
     }
     const op = dice.chance(0.4) ? "register" : dice.chance(0.4) ? "unregister" : "whereis"

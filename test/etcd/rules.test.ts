@@ -12,13 +12,17 @@ const held = (holder: string, isNew = false): Known => ({
 })
 
 const plan = (known: Known | undefined, wish: Wish): Plan =>
-  planFor({
-    layout,
-    self: "a#1",
-    isLiving: (section) => section !== "gone#1",
-    known: (name) => name === "ant" ? known : undefined,
-    revision: () => 6
-  }, "ant", wish)
+  planFor(
+    {
+      layout,
+      self: "a#1",
+      isLiving: (section) => section !== "gone#1",
+      known: (name) => name === "ant" ? known : undefined,
+      revision: () => 6
+    },
+    "ant",
+    wish
+  )
 
 const becomes = (made: Plan) => made._tag === "Write" ? made.becomes : made._tag
 
