@@ -58,7 +58,7 @@ export class Ends {
         if (authority === undefined) return yield* Effect.fail(new NotRegistered({ sworm, name }))
         if (mayHaveEnded) return yield* unknown
         // what this node knows may be over, or to come
-        if ((yield* authority.lookup(sworm, name)) !== undefined) return AGAIN
+        if ((yield* authority.registered(sworm, name)) !== undefined) return AGAIN
         return yield* Effect.fail(new NotRegistered({ sworm, name }))
       }
       // one more name of a process is given up, the process and its others stay

@@ -99,7 +99,12 @@ export interface Authority {
   readonly awaits: (process: LocalProcess) => boolean
   /** What was written up to `version` was accepted: `false`, and it has been taken back, when it was not. */
   readonly accepted: (version: number) => Effect.Effect<boolean>
-  /** Who has the name, asked of the store. */
+  /** Whether the name is registered, asked of the store: who has it, or since which epoch it waits for a node. */
+  readonly registered: (
+    sworm: string,
+    name: string
+  ) => Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable>
+  /** Who has the name, asked of the store; waits while nobody has it and it is registered. */
   readonly lookup: (sworm: string, name: string) => Effect.Effect<ProcessRef | undefined, Unavailable>
 }
 

@@ -171,23 +171,34 @@ export class Names implements Authority {
     return sections.stored(version, "write").pipe(Effect.as(true), Effect.orElseSucceed(() => false))
   }
 
-  lookup(sworm: string, name: string): Effect.Effect<ProcessRef | undefined, Unavailable> {
+  registered(
+    sworm: string,
+    name: string
+  ): Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable> {
     const operation = `look up "${name}"`
     const { client, layout } = this.#parts
-    const read = (asked: string): Effect.Effect<ProcessRef | undefined | "moving", Unavailable> =>
+    const read = (asked: string): Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable> =>
       client.get(layout.name(nameKey(sworm, asked))).pipe(
         Effect.mapError((error) => new Unavailable({ operation, detail: error.message })),
-        Effect.flatMap((kv): Effect.Effect<ProcessRef | undefined | "moving", Unavailable> => {
+        Effect.flatMap((kv) => {
           const record = kv === undefined ? undefined : decodeName(kv.value)
           if (record === undefined) return Effect.succeed(undefined)
           if (record._tag === "Alias") return read(record.of.slice(record.of.indexOf("\n") + 1))
           if (record.isNew) return Effect.succeed(undefined)
-          return Effect.succeed(refOf(sworm, asked, record) ?? "moving")
+          return Effect.succeed(refOf(sworm, asked, record) ?? { waitsAt: record.epoch })
         })
       )
+    return read(name)
+  }
+
+  lookup(sworm: string, name: string): Effect.Effect<ProcessRef | undefined, Unavailable> {
+    const operation = `look up "${name}"`
     const loop: Effect.Effect<ProcessRef | undefined, Unavailable> = Effect.flatMap(
-      read(name),
-      (ref) => ref === "moving" ? Effect.andThen(Effect.sleep(LOOKUP_STEP_MS), loop) : Effect.succeed(ref)
+      this.registered(sworm, name),
+      (found) =>
+        found !== undefined && "waitsAt" in found
+          ? Effect.andThen(Effect.sleep(LOOKUP_STEP_MS), loop)
+          : Effect.succeed(found)
     )
     return Effect.timeoutOrElse(loop, {
       duration: LOOKUP_TIMEOUT_MS,
