@@ -90,8 +90,12 @@ export class Sections implements ReplicationDriver {
     }
     const { mirror } = this.#parts
     if (claim === undefined) {
-      // a released claim that is erased was given up before; a tomb ends the name
       const tomb = entry?.tomb === mine?.tomb ? undefined : entry?.tomb
+      // a released claim that is erased may not have been sent: then this gives up the name; a tomb ends it
+      const before = (this.replica.get(this.replica.own, key) as NameEntry | undefined)?.claim
+      if (tomb === undefined && before?.mode === "released") {
+        return [[key, { _tag: "Pass", to: before.successor ?? "", epoch: before.epoch }]]
+      }
       if (tomb === undefined && mine?.claim?.mode !== "live" && mine?.claim?.mode !== "adopted") return []
       if (tomb !== undefined && this.#isRegisteredAbove(key, tomb.epoch)) return []
       return [
