@@ -293,8 +293,7 @@ export class Caretaker {
             const still = this.#decide(slot, isHome)
             if (still?._tag !== "TakeOver") {
               // a live copy turned up, or the registration was ended, while init ran
-              core.parts.processes.remove(process)
-              return process.close("Superseded")
+              return core.abandon(process)
             }
             return Effect.sync(() =>
               this.#taken(process, { ...still, epoch: Math.max(epoch, still.epoch, process.epoch) }, recalled)

@@ -284,6 +284,16 @@ export class Core {
     )
   }
 
+  /** It has started and is not wanted any more: its name, where a store gave it to this node, is given back. */
+  abandon(process: LocalProcess): Effect.Effect<void> {
+    const { authority, processes } = this.parts
+    processes.remove(process)
+    return Effect.andThen(
+      process.close("Superseded"),
+      Effect.sync(() => authority?.release(process.sworm, process.name))
+    )
+  }
+
   /** Its `init` has answered: may it go on? */
   #started(process: LocalProcess, handoff: Brought | undefined): Effect.Effect<LocalProcess, StartFailed> {
     const { hosted, name, sworm } = process

@@ -118,9 +118,12 @@ export interface Authority {
   readonly keep: (sworm: string, name: string, epoch: number, state: unknown) => Effect.Effect<void, NotKept>
   /** It serves there. */
   readonly forget: (sworm: string, name: string) => void
-  /** Who has the name, asked of the store; `"waiting"`: it is registered, and waits for a node. */
-  readonly registered: (sworm: string, name: string) => Effect.Effect<ProcessRef | "waiting" | undefined, Unavailable>
-  /** The same; one that waits is waited for. */
+  /** Whether the name is registered, asked of the store: who has it, or since which epoch it waits for a node. */
+  readonly registered: (
+    sworm: string,
+    name: string
+  ) => Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable>
+  /** Who has the name, asked of the store; waits while nobody has it and it is registered. */
   readonly lookup: (sworm: string, name: string) => Effect.Effect<ProcessRef | undefined, Unavailable>
 }
 

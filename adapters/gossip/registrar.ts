@@ -59,16 +59,17 @@ export class Registrar {
 
   register(registration: Registration): Effect.Effect<ProcessRef, RegisterError> {
     const { name, sworm } = registration
-    const { node, options } = this.#core.parts
+    const { node, nowMs, options } = this.#core.parts
     const invalid = checkName("name", name) ?? checkData(registration, options.deltaBytes)
     if (invalid !== undefined) return Effect.fail(invalid)
     const reg = registrationId(++this.#lastSeq, node.section)
     const operation = `register "${name}"`
     const doubts = new Doubts(this.#core, reg, registration)
+    const sinceMs = nowMs()
     const attempt = () =>
       this.#attempt(reg, registration, doubts).pipe(
         Effect.catchTag("NameTaken", (error) => doubts.refused(error)),
-        Effect.catchTag("NameTaken", (error) => this.#confirmed(error))
+        Effect.catchTag("NameTaken", (error) => this.#confirmed(error, sinceMs))
       )
     return retrying(this.#core, operation, registerMillis(registration.spec), attempt)
       .pipe(
@@ -83,13 +84,19 @@ export class Registrar {
   }
 
   /** Where a store has the last word, that one says who has the name, if anybody: what a node knows may be over, or to come. */
-  #confirmed(error: NameTaken): Effect.Effect<typeof AGAIN, NameTaken> {
-    const { authority } = this.#core.parts
+  #confirmed(error: NameTaken, sinceMs: number): Effect.Effect<typeof AGAIN, NameTaken> {
+    const { authority, nowMs } = this.#core.parts
     const { name, sworm } = error.ref
     if (authority === undefined) return Effect.fail(error)
     return Effect.matchEffect(authority.registered(sworm, name), {
       onFailure: () => again,
-      onSuccess: (ref) => ref === undefined ? again : Effect.fail(ref === "waiting" ? error : new NameTaken({ ref }))
+      onSuccess: (found): Effect.Effect<typeof AGAIN, NameTaken> => {
+        if (found === undefined) return again
+        if (!("waitsAt" in found)) return Effect.fail(new NameTaken({ ref: found }))
+        // nobody has had it since the copy that is known here; or nobody can run it for a while
+        const isLast = error.ref.epoch >= found.waitsAt || nowMs() - sinceMs > ASK_TIMEOUT_MS
+        return isLast ? Effect.fail(error) : again
+      }
     })
   }
 
@@ -438,8 +445,7 @@ export class Registrar {
         Effect.flatMap(core.startProcess(sworm, name, spec, above(), stored?.recalled), (process) => {
           const taken = this.#known(sworm, name, reg)
           if (taken === undefined) return Effect.sync(() => claimed(process, stored))
-          core.parts.processes.remove(process)
-          return Effect.andThen(process.close("Superseded"), taken)
+          return Effect.andThen(core.abandon(process), taken)
         }).pipe(
           Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref })))
         )

@@ -34,7 +34,7 @@ export interface Outcome {
 const CLIENTS = 5
 const OPERATION_LIMIT = "8 seconds"
 
-interface Running {
+export interface Running {
   readonly scope: Scope.Closeable
   /** The name of its client of etcd. */
   readonly client: string
@@ -104,7 +104,8 @@ const outcomeOf = (record: Record, { incidents }: Script, unsettled: ReadonlyArr
 
 // ---- nodes
 
-const starter = (
+/** Starts nodes that host the writers, each on a client of its own. */
+export const starter = (
   bed: Bed,
   network: VirtualNetwork.VirtualNetwork,
   writers: ReturnType<typeof writersOf>,

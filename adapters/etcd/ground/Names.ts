@@ -236,30 +236,40 @@ export class Names implements Authority {
     return sections.stored(version, "write").pipe(Effect.as(true), Effect.orElseSucceed(() => false))
   }
 
+  registered(
+    sworm: string,
+    name: string
+  ): Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable> {
+    const operation = `look up "${name}"`
+    const { client, layout } = this.#parts
+    const read = (asked: string): Effect.Effect<ProcessRef | { readonly waitsAt: number } | undefined, Unavailable> =>
+      client.get(layout.name(nameKey(sworm, asked))).pipe(
+        Effect.mapError((error) => new Unavailable({ operation, detail: error.message })),
+        Effect.flatMap((kv) => {
+          const record = kv === undefined ? undefined : decodeName(kv.value)
+          if (record === undefined) return Effect.succeed(undefined)
+          if (record._tag === "Alias") return read(record.of.slice(record.of.indexOf("\n") + 1))
+          if (record.isNew) return Effect.succeed(undefined)
+          return Effect.succeed(refOf(sworm, asked, record) ?? { waitsAt: record.epoch })
+        })
+      )
+    return read(name)
+  }
+
   lookup(sworm: string, name: string): Effect.Effect<ProcessRef | undefined, Unavailable> {
+    const operation = `look up "${name}"`
     const loop: Effect.Effect<ProcessRef | undefined, Unavailable> = Effect.flatMap(
       this.registered(sworm, name),
-      (ref) => ref === "waiting" ? Effect.andThen(Effect.sleep(LOOKUP_STEP_MS), loop) : Effect.succeed(ref)
+      (found) =>
+        found !== undefined && "waitsAt" in found
+          ? Effect.andThen(Effect.sleep(LOOKUP_STEP_MS), loop)
+          : Effect.succeed(found)
     )
     const detail = `it is registered, and no node has it within ${LOOKUP_TIMEOUT_MS} ms`
     return Effect.timeoutOrElse(loop, {
       duration: LOOKUP_TIMEOUT_MS,
-      orElse: () => Effect.fail(new Unavailable({ operation: `look up "${name}"`, detail }))
+      orElse: () => Effect.fail(new Unavailable({ operation, detail }))
     })
-  }
-
-  registered(sworm: string, name: string): Effect.Effect<ProcessRef | "waiting" | undefined, Unavailable> {
-    const { client, layout } = this.#parts
-    return client.get(layout.name(nameKey(sworm, name))).pipe(
-      Effect.mapError((error) => new Unavailable({ operation: `look up "${name}"`, detail: error.message })),
-      Effect.flatMap((kv): Effect.Effect<ProcessRef | "waiting" | undefined, Unavailable> => {
-        const record = kv === undefined ? undefined : decodeName(kv.value)
-        if (record === undefined) return Effect.succeed(undefined)
-        if (record._tag === "Alias") return this.registered(sworm, record.of.slice(record.of.indexOf("\n") + 1))
-        if (record.isNew) return Effect.succeed(undefined)
-        return Effect.succeed(refOf(sworm, name, record) ?? "waiting")
-      })
-    )
   }
 }
 

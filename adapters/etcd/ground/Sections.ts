@@ -42,7 +42,7 @@ export class Sections implements ReplicationDriver {
   /** Versions that were refused, the latest. */
   readonly #refused = new Set<number>()
   /** Versions of which nothing is known, since the stay in which they were written has ended. */
-  #lapsed: { readonly from: number; readonly to: number } = { from: Infinity, to: -Infinity }
+  #lapsed: ReadonlyArray<{ readonly from: number; readonly to: number }> = []
 
   constructor(parts: SectionsParts) {
     this.#parts = parts
@@ -90,8 +90,12 @@ export class Sections implements ReplicationDriver {
     }
     const { mirror } = this.#parts
     if (claim === undefined) {
-      // a released claim that is erased was given up before; a tomb ends the name
       const tomb = entry?.tomb === mine?.tomb ? undefined : entry?.tomb
+      // a released claim that is erased may not have been sent: then this gives up the name; a tomb ends it
+      const before = (this.replica.get(this.replica.own, key) as NameEntry | undefined)?.claim
+      if (tomb === undefined && before?.mode === "released") {
+        return [[key, { _tag: "Pass", to: before.successor ?? "", epoch: before.epoch }]]
+      }
       if (tomb === undefined && mine?.claim?.mode !== "live" && mine?.claim?.mode !== "adopted") return []
       if (tomb !== undefined && this.#isRegisteredAbove(key, tomb.epoch)) return []
       return [
@@ -142,8 +146,7 @@ export class Sections implements ReplicationDriver {
   }
 
   wasRefused(version: number): boolean {
-    const { from, to } = this.#lapsed
-    return this.#refused.has(version) || (version >= from && version <= to)
+    return this.#refused.has(version) || this.#lapsed.some(({ from, to }) => version >= from && version <= to)
   }
 
   flush(): void {}
@@ -196,7 +199,14 @@ export class Sections implements ReplicationDriver {
    */
   lapse(): void {
     const first = this.#pending.values().next().value
-    if (first !== undefined) this.#lapsed = { from: first, to: this.replica.version(this.replica.own) }
+    if (first !== undefined) {
+      const to = this.replica.version(this.replica.own)
+      const last = this.#lapsed.at(-1)
+      // of attempts to stay that fail one after the other all that was written is one range
+      this.#lapsed = last !== undefined && first === last.to + 1
+        ? [...this.#lapsed.slice(0, -1), { from: last.from, to }]
+        : [...this.#lapsed, { from: first, to }].slice(-MAX_LAPSED)
+    }
     this.#pending.clear()
     this.wake()
   }
@@ -276,6 +286,8 @@ export class Sections implements ReplicationDriver {
 }
 
 const MAX_REFUSED = 1000
+/** Whoever waits for a version doesn't wait for so many stays. */
+const MAX_LAPSED = 64
 
 /** The key of another name of the same sworm. */
 export const siblingOf = (key: string, name: string): string => `${key.slice(0, key.indexOf("\n") + 1)}${name}`
