@@ -21,7 +21,6 @@ const onceIsEnough = [
   // the others run over WebSockets
   "test/conformance/gossip-lossy.test.ts",
   "test/conformance/memory.test.ts",
-  "test/conformance/etcd.test.ts",
   "test/docs.test.ts",
   "test/acceptance.test.ts",
   "test/architecture.test.ts"
@@ -38,10 +37,12 @@ const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
   )
   .map((name) => `test/services/${name}`)
 
-/** Start servers of etcd, and install it where they can: `npm run test:etcd`. */
-const withServers = process.argv.includes("test/etcd")
-  ? []
-  : ["server", "tls", "conformance", "servers-histories"].map((name) => `test/etcd/${name}.test.ts`)
+/** On servers of etcd, which they install where they can, and in real time on its stand-in: `npm run test:etcd`. */
+const withEtcd = process.argv.includes("test/etcd") ? [] : [
+  ...["server", "tls", "conformance", "histories", "servers-histories", "outage", "lostlease", "handoff"]
+    .map((name) => `test/etcd/${name}.test.ts`),
+  "test/conformance/etcd.test.ts"
+]
 
 /** `SWORM_TESTS=all` runs all of them on all runtimes. */
 const isAll = isNode || process.env["SWORM_TESTS"] === "all"
@@ -50,7 +51,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [...withServers, ...isAll ? [] : [...onceIsEnough, ...inSimulatedTime]],
+    exclude: [...withEtcd, ...isAll ? [] : [...onceIsEnough, ...inSimulatedTime]],
     // Bun cannot run vitest's forks, Deno cannot run its threads
     pool: "Bun" in globalThis ? "threads" : "forks",
     // more than the cores of a small machine: many tests wait for sockets and for other programs

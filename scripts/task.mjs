@@ -22,7 +22,7 @@ const tasks = {
   "test:node": ["scripts/test.ts", "node"],
   "test:deno": ["scripts/test.ts", "deno"],
   "test:bun": ["scripts/test.ts", "bun"],
-  "test:etcd": ["scripts/test.ts", "node", "deno", "bun", "test/etcd"],
+  "test:etcd": ["scripts/test.ts", "node", "deno", "bun", "test/etcd", "test/conformance/etcd"],
   sim: ["scripts/sim.ts"],
   "sim:mutants": ["scripts/mutants.ts"],
   soak: ["scripts/soak.ts"],

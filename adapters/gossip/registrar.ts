@@ -447,7 +447,12 @@ export class Registrar {
           if (taken === undefined) return Effect.sync(() => claimed(process, stored))
           return Effect.andThen(core.abandon(process), taken)
         }).pipe(
-          Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref })))
+          Effect.catchTag("Refused", ({ ref }) => ref === undefined ? again : Effect.fail(new NameTaken({ ref }))),
+          // this node has lost its lease meanwhile: that says nothing of the process
+          Effect.catchTag(
+            "StartFailed",
+            (error) => core.parts.authority?.holds() === false ? again : Effect.fail(error)
+          )
         )
       return this.#recall.mayBeStored(sworm, spec)
         ? Effect.flatMap(this.#recall.stored(sworm, name, spec), startFrom)

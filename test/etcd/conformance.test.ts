@@ -17,7 +17,7 @@ describe.runIf(hasEtcd)("on a real etcd", () => {
   })
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
   const harness = Effect.suspend(() =>
-    harnessOn(() => make({ endpoints: servers.endpoints }), { prefix: `case ${++cases}/`, leaseTtl: "4 seconds" })
+    harnessOn(() => make({ endpoints: servers.endpoints }), { prefix: `case ${++cases}/`, leaseTtl: "5 seconds" })
   )
-  conformance("etcd", harness, { concurrent: true })
+  conformance("etcd", harness)
 })
