@@ -67,6 +67,8 @@ interface Bed {
   readonly troubles: Array<EtcdError>
   readonly counts: { transactions: number; lost: number }
   readonly standing: { now: Standing | undefined }
+  /** Happens before each transaction. */
+  readonly meanwhile: { now: () => void }
   readonly add: (id: string, change: Partial<Change>) => void
   readonly settled: (count: number) => Effect.Effect<void>
   readonly recordOf: (name: string) => Effect.Effect<NameRecord | undefined, EtcdError>
@@ -79,11 +81,17 @@ const open = ({ drives = true, watches = true } = {}): Effect.Effect<Bed, EtcdEr
     const other = yield* memory.client({ name: "other" })
     const own = yield* memory.client({ name: "own", retryFor: 0, requestTimeout: "1 second" })
     const counts = { transactions: 0, lost: 0 }
+    const nothing = () => {}
+    const meanwhile = { now: nothing }
     const client: EtcdClient = {
       ...own,
-      txn: (transaction) => Effect.suspend(() => (counts.transactions++, own.txn(transaction)))
+      txn: (transaction) =>
+        Effect.suspend(() => {
+          counts.transactions++
+          meanwhile.now()
+          return own.txn(transaction)
+        })
     }
-    const nothing = () => {}
     const mirror = new Mirror(layout, new Replica(SELF, nothing), {
       onMember: nothing,
       onName: nothing,
@@ -121,6 +129,7 @@ const open = ({ drives = true, watches = true } = {}): Effect.Effect<Bed, EtcdEr
       troubles,
       counts,
       standing,
+      meanwhile,
       add: (id, change) =>
         commits.add({
           wishes: [],
@@ -270,6 +279,23 @@ describe("commits", () => {
       // writes that may have been done, and a look at what is there
       assert.isAtLeast(bed.troubles.filter((error) => error.isUnknown).length, 3)
       assert.strictEqual(bed.counts.lost, 0)
+    }))
+
+  it.effect("what a name is compared with, and the watch tells of meanwhile, stands as it was", () =>
+    Effect.gen(function* () {
+      const bed = yield* open({ watches: false })
+      bed.add("take", { wishes: [hold("x")] })
+      yield* bed.settled(1)
+      const kv = yield* bed.other.get(layout.name(keyOf("x")))
+      assert.isDefined(kv)
+      bed.meanwhile.now = () => bed.mirror.learn(keyOf("x"), decodeName(kv!.value), kv!.modRevision)
+      bed.add("say so", { wishes: [hold("x")], writes: writesOf("x", 1) })
+      yield* bed.settled(2)
+      assert.strictEqual(bed.mirror.names.get(keyOf("x"))?.revision, kv!.modRevision)
+      bed.add("end", { wishes: [[keyOf("x"), { _tag: "Free" }]] })
+      yield* bed.settled(3)
+      assert.deepStrictEqual(bed.told.done, ["take", "say so", "end"])
+      assert.isUndefined(yield* bed.recordOf("x"))
     }))
 
   it.effect("what fails is tried for as long as the node stands", () =>
