@@ -55,7 +55,7 @@ interface Prepared {
   readonly change: Change
   readonly when: ReadonlyArray<Compare>
   readonly then: ReadonlyArray<Operation>
-  readonly becomes: ReadonlyArray<readonly [name: string, record: NameRecord | undefined]>
+  readonly becomes: ReadonlyArray<readonly [name: string, record: NameRecord | undefined, isWritten: boolean]>
 }
 
 export class Commits {
@@ -180,14 +180,14 @@ export class Commits {
   #prepare(change: Change): Prepared | { readonly refusedBy: NameRecord; readonly name: string } {
     const when: Array<Compare> = [...change.when ?? []]
     const then: Array<Operation> = []
-    const becomes: Array<readonly [string, NameRecord | undefined]> = []
+    const becomes: Array<readonly [string, NameRecord | undefined, boolean]> = []
     for (const [name, wish] of change.wishes) {
       const plan: Plan = planFor(this.#situation, name, wish)
       if (plan._tag === "Refused") return { refusedBy: plan.by, name }
       if (plan._tag === "Nothing") continue
       when.push(...plan.when)
       then.push(...plan.then)
-      becomes.push([name, plan.becomes])
+      becomes.push([name, plan.becomes, plan.then.length > 0])
     }
     return { change, when, then: [...then, ...change.writes], becomes }
   }
@@ -237,10 +237,9 @@ export class Commits {
 
   #done({ becomes, change }: Prepared, revision: number): void {
     const epochs = new Map<string, number>()
-    for (const [name, record] of becomes) {
-      const before = this.#parts.mirror.names.get(name)
-      // one that was compared and not written stands as it was
-      if (before?.record !== record) this.#parts.mirror.learn(name, record, revision)
+    for (const [name, record, isWritten] of becomes) {
+      // one that was compared and not written stands as it was, at the revision that it has
+      if (isWritten) this.#parts.mirror.learn(name, record, revision)
       if (record?._tag === "Held" && record.holder === this.#parts.self) epochs.set(name, record.epoch)
     }
     change.onDone(epochs)
