@@ -35,7 +35,9 @@ const inSimulatedTime = readdirSync(new URL("test/services/", import.meta.url))
   .map((name) => `test/services/${name}`)
 
 /** Start servers of etcd, and install it where they can: `npm run test:etcd`. */
-const withServers = process.argv.includes("test/etcd") ? [] : ["test/etcd/server.test.ts", "test/etcd/tls.test.ts", "test/etcd/servers-histories.test.ts"]
+const withServers = process.argv.includes("test/etcd")
+  ? []
+  : ["test/etcd/server.test.ts", "test/etcd/tls.test.ts", "test/etcd/servers-histories.test.ts"]
 
 /** `SWORM_TESTS=all` runs all of them on all runtimes. */
 const isAll = isNode || process.env["SWORM_TESTS"] === "all"

@@ -231,7 +231,11 @@ const etcd = histories({
 const kinds = { failover: failovers("failover"), silent: failovers("silent"), quiet, faults, etcd } as const
 
 if (kind === undefined || !(kind in kinds)) {
-  console.error(`Usage: soak.ts ${Object.keys(kinds).join(" | ")} [--runs N] [--minutes N] [--processes N] [--from SEED] [--parallel N] [--real]`)
+  console.error(
+    `Usage: soak.ts ${
+      Object.keys(kinds).join(" | ")
+    } [--runs N] [--minutes N] [--processes N] [--from SEED] [--parallel N] [--real]`
+  )
   process.exit(2)
 }
 const result = await Effect.runPromise(Effect.scoped<object, Failed, Scope.Scope>(kinds[kind as keyof typeof kinds]))
