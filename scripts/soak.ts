@@ -6,6 +6,7 @@
 //   silent    a node is frozen, 20 times: the same
 //   quiet     ten minutes with busy cores and blocked event loops: nobody is given up
 //   faults    each test of a real fault, 20 times
+//   etcd      200 histories of nodes on etcd in memory, under faults: linearizable, and fenced
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
@@ -26,7 +27,8 @@ const parts: Readonly<Record<string, Part>> = {
   failover: { script: "test/cluster/soak.ts", args: ["failover", "--runs", "20"] },
   silent: { script: "test/cluster/soak.ts", args: ["silent", "--runs", "20"] },
   quiet: { script: "test/cluster/soak.ts", args: ["quiet", "--minutes", "10"] },
-  faults: { script: "test/cluster/soak.ts", args: ["faults", "--runs", "20"] }
+  faults: { script: "test/cluster/soak.ts", args: ["faults", "--runs", "20"] },
+  etcd: { script: "test/cluster/soak.ts", args: ["etcd", "--runs", "200"] }
 }
 
 const asked = process.argv.slice(2).filter((argument) => argument !== "--write")
