@@ -185,11 +185,16 @@ export class Ends {
   }
 
   /** Ended where a store has the last word, too. */
-  #endAccepted(sworm: string, name: string): Effect.Effect<number | "perhaps"> {
-    return Effect.flatMap(
-      this.#end(sworm, name, "Unregistered"),
-      (version) => Effect.map(this.#core.accepted(version), (is) => is ? version : "perhaps")
+  #endAccepted(sworm: string, name: string): Effect.Effect<number | "perhaps" | null> {
+    const core = this.#core
+    const process = core.parts.processes.get(sworm, name)
+    const end = Effect.flatMap(
+      Effect.suspend(() => this.#end(sworm, name, "Unregistered")),
+      (version) => Effect.map(core.accepted(version), (is) => is ? version : "perhaps")
     )
+    if (core.parts.authority === undefined || process === undefined) return end
+    // where it is one copy at a time, the next may start as soon as the name is free: this one has ended then
+    return core.exclusively(sworm, name, Effect.andThen(this.#close(process), end)) ?? Effect.succeed(null)
   }
 
   /** Waits for the process's end, unless its own finalizers take long: they go on by themselves. */

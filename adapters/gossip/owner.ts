@@ -1,4 +1,5 @@
 /** What becomes of a process that crashed, ended or changed itself: its claim is written here, and nowhere else. */
+import { Effect } from "effect"
 import { extrasOf, withExtras } from "../../src/protocol/extras.ts"
 import type { LocalProcess, ProcessOwner } from "../../src/runtime/LocalProcess.ts"
 import type { Residency } from "../../src/runtime/Residency.ts"
@@ -65,13 +66,22 @@ export const ownerOf = (parts: () => OwnerParts): ProcessOwner => ({
     const { name, sworm } = process
     const { fork, processes } = core.parts
     if (processes.get(sworm, name) !== process) return
-    const claim = core.entry(sworm, name)?.claim
-    ends.entomb(sworm, name, how)
-    if (how === "GivenUp" && claim !== undefined) givenUps.note(sworm, name, claim, detail)
-    processes.remove(process)
-    const ref = refOf(process)
-    core.emit(how === "GivenUp" ? { _tag: "GivenUp", ref, detail } : { _tag: "Stopped", ref })
-    fork(process.close(how === "Ended" ? "Ended" : "Crashed"))
+    const close = process.close(how === "Ended" ? "Ended" : "Crashed")
+    const end = (): void => {
+      const claim = core.entry(sworm, name)?.claim
+      ends.entomb(sworm, name, how)
+      if (how === "GivenUp" && claim !== undefined) givenUps.note(sworm, name, claim, detail)
+      processes.remove(process)
+      const ref = refOf(process)
+      core.emit(how === "GivenUp" ? { _tag: "GivenUp", ref, detail } : { _tag: "Stopped", ref })
+    }
+    // where it is one copy at a time, the next may start as soon as the name is free: this one has ended then
+    const last = core.parts.authority === undefined
+      ? undefined
+      : core.exclusively(sworm, name, Effect.andThen(close, Effect.sync(end)))
+    if (last !== undefined) return fork(last)
+    end()
+    fork(close)
   },
   change: (process, change) => {
     const { core, timers } = parts()

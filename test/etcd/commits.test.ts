@@ -99,7 +99,7 @@ const open = ({ drives = true, watches = true } = {}): Effect.Effect<Bed, EtcdEr
     })
     yield* other.put(layout.member(OTHER), member("b"))
     const { revision } = yield* other.put(layout.member(SELF), member("a"))
-    mirror.reset(yield* other.range({ prefix: layout.prefix }))
+    mirror.reset(yield* other.range(layout.watched))
     const standing: Bed["standing"] = { now: { revision } }
     const troubles: Array<EtcdError> = []
     const commits = new Commits({
@@ -116,7 +116,7 @@ const open = ({ drives = true, watches = true } = {}): Effect.Effect<Bed, EtcdEr
     })
     if (drives) yield* Effect.forkScoped(commits.drive)
     if (watches) {
-      const news = other.watch({ prefix: layout.prefix }, { from: mirror.listed + 1 })
+      const news = other.watch(layout.watched, { from: mirror.listed + 1 })
       yield* Effect.forkScoped(Stream.runForEach(news, (batch) => Effect.sync(() => mirror.apply(batch))))
     }
     const told: Told = { done: [], refused: [], epochs: new Map() }

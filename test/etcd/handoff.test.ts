@@ -42,7 +42,7 @@ const registeredOn = Effect.fnUntraced(function* (notes: typeof Notes.Service, n
   return yield* Effect.die(new Error(`none of a hundred names is given to ${node}`))
 })
 
-const isStateOf = (operation: Etcd.Operation): boolean => "put" in operation && operation.put.includes("!states/")
+const isStateOf = (operation: Etcd.Operation): boolean => "put" in operation && operation.put.includes("/x/")
 
 describe("a move on etcd", () => {
   it.live(
@@ -99,12 +99,10 @@ describe("a move on etcd", () => {
       yield* a.notes.client(Note, name).Write({ text: "moved" })
       yield* Context.get(a.services, Handoff.Handoff).move("Notes", name, "b")
       assert.strictEqual(yield* a.notes.client(Note, name).Read(), "moved")
-      const left = Effect.map(client.range({ prefix: "" }), ({ kvs }) =>
-        kvs.filter(({ key }) => key.includes("!states/")))
+      const left = Effect.map(client.range({ prefix: "" }), ({ kvs }) => kvs.filter(({ key }) => key.includes("/x/")))
       yield* waitUntil(
         "nothing is left",
-        Effect.map(left, (keys) =>
-          keys.length === 0)
+        Effect.map(left, (keys) => keys.length === 0)
       )
     }), TIMEOUT_MS)
 })

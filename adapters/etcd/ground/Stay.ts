@@ -119,7 +119,7 @@ export class Stay {
       if (!put.succeeded) return
       this.#standing = { revision: put.revision }
       commits.clear()
-      mirror.reset(yield* client.range({ prefix: layout.prefix }))
+      mirror.reset(yield* client.range(layout.watched))
       members.informed()
       sections.restate()
       tenure.renewed(asked, Math.min(lease.ttlSeconds, ttlSeconds))
@@ -169,7 +169,7 @@ export class Stay {
   /** What others do, as it happens. Where events were lost, all is read again. */
   readonly #watch: Effect.Effect<never> = Effect.suspend(() => {
     const { client, layout, mirror, onTrouble } = this.#parts
-    const keys = { prefix: layout.prefix }
+    const keys = layout.watched
     const follow = (from: number): Effect.Effect<void, EtcdError> =>
       Stream.runForEach(client.watch(keys, { from }), (batch) => Effect.sync(() => mirror.apply(batch)))
     const again = (times: number): Effect.Effect<never> =>

@@ -4,9 +4,10 @@
  * - `m/<section>`: a member, under its lease; when it ends, the member is gone.
  * - `n/<name>`: who has a name, and the epoch, or of which name it is another.
  * - `s/<section> <key>`: what a member says: its claims, what it hosts. `v/<section>`: the version of that.
- * - `!states/<name>`, in place of the prefix's last `/`: the state of a process that moves, until it serves there.
+ * - `x/<name>`: the state of a process that moves, until it serves where it goes. Nobody watches it.
  * - `ended`: when a name has ended for the last time, by its revision.
  */
+import type { Keys } from "../types.ts"
 import type { SectionId } from "../../../src/protocol/ids.ts"
 import type { Member, Status } from "../../../src/protocol/swim.ts"
 import { hash32 } from "../../../src/protocol/hash.ts"
@@ -55,9 +56,13 @@ export class Layout {
     return `${this.prefix}v/${section}`
   }
 
-  /** The state of a process that moves: not below the prefix, for nobody watches it. */
   state(name: string): string {
-    return `${this.prefix.slice(0, -1)}!states/${name}`
+    return `${this.prefix}x/${name}`
+  }
+
+  /** All but states. */
+  get watched(): Keys {
+    return { from: this.prefix, to: `${this.prefix}x/` }
   }
 
   placeOf(key: string): Place | undefined {
