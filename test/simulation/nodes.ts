@@ -155,9 +155,9 @@ export const nodesOf = (oracle: Oracle, count: number) =>
     run: serves
   }
   /** Nothing that either has handled is lost. */
-  const resolveConflict = (mine: State, theirs: State): State => {
+  const resolveConflict = (mine: State, theirs: State, context: Process.ConflictContext): State => {
     // what a lost copy has left is merged, too: that is no contest
-    if (!oracle.keepsEachCall) oracle.settles("Cells", mine, theirs, machine.nowMs)
+    if (!oracle.keepsEachCall) oracle.settles(context, mine, theirs, machine.nowMs)
     return { ...mine, messages: [...new Set([...mine.messages, ...theirs.messages])] }
   }
   const merging = { ...implementation, resolveConflict }

@@ -171,16 +171,11 @@ export class Oracle {
     return served === undefined ? undefined : Ref.getUnsafe(served.self.state)
   }
 
-  /** `mine` takes `theirs` in. */
-  settles(sworm: string, mine: State, theirs: State, atMs: number): void {
-    const claimantOf = ({ asked, name, node }: State): Claimant | undefined => {
-      const served = this.servedAt(sworm, name, node)
-      return served === undefined ? undefined : { node, epoch: served.self.epoch, asked }
-    }
-    const [winner, loser] = [claimantOf(mine), claimantOf(theirs)]
-    if (winner !== undefined && loser !== undefined) {
-      this.settled.push({ sworm, name: mine.name, winner, loser, atMs })
-    }
+  /** `mine` takes `theirs` in: by the claims that they had when the one gave its state to the other, which may be long ago. */
+  settles(context: Process.ConflictContext, mine: State, theirs: State, atMs: number): void {
+    const claimantOf = ({ asked }: State, { epoch, node }: Process.ConflictSide): Claimant => ({ node, epoch, asked })
+    const [winner, loser] = [claimantOf(mine, context.mine), claimantOf(theirs, context.theirs)]
+    this.settled.push({ sworm: context.sworm, name: mine.name, winner, loser, atMs })
   }
 
   /** A node ends, or is asked to: what its processes remember may go with it. */
