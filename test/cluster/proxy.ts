@@ -3,6 +3,7 @@
  * the greeting who dials, so that each direction between two nodes can be cut and healed, whoever has dialled.
  */
 import { Effect, type Scope } from "effect"
+import process from "node:process"
 import { connect, createServer, type Server, type Socket } from "node:net"
 import type { AddressInfo } from "node:net"
 
@@ -41,7 +42,7 @@ export const isolate = (
 const HOST = "127.0.0.1"
 
 /** A server on a free port; the sockets it has are cut with it. */
-const serve = (onSocket: (socket: Socket) => void): Effect.Effect<number, never, Scope.Scope> =>
+const serve = (onSocket: (socket: Socket) => void, port = 0): Effect.Effect<number, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<{ readonly server: Server; readonly sockets: Set<Socket> }>((resume) => {
       const sockets = new Set<Socket>()
@@ -50,7 +51,8 @@ const serve = (onSocket: (socket: Socket) => void): Effect.Effect<number, never,
         socket.on("close", () => sockets.delete(socket)).on("error", () => {})
         onSocket(socket)
       })
-      server.listen(0, HOST, () => resume(Effect.succeed({ server, sockets })))
+      server.once("error", (error) => resume(Effect.die(error)))
+      server.listen(port, HOST, () => resume(Effect.succeed({ server, sockets })))
     }),
     ({ server, sockets }) =>
       Effect.callback<void>((resume) => {
@@ -59,11 +61,23 @@ const serve = (onSocket: (socket: Socket) => void): Effect.Effect<number, never,
       })
   ).pipe(Effect.map(({ server }) => (server.address() as AddressInfo).port))
 
+/** Below those that systems give to connections, and to servers that ask for any: nobody is given one in between. */
+const FIRST_PORT = 10_000
+const PORTS_EACH = 200
+const SHARES = 100
+let given = Math.floor(Math.random() * PORTS_EACH)
+
+/** A port on which nobody listens at the moment; tests that run beside this one have others. */
+export const freePort: Effect.Effect<number> = Effect.suspend(() => {
+  const share = process.pid + 17 * Number(process.env["VITEST_POOL_ID"] ?? 0)
+  const port = FIRST_PORT + (share % SHARES) * PORTS_EACH + (given++ % PORTS_EACH)
+  return Effect.scoped(serve((socket) => void socket.destroy(), port)).pipe(
+    Effect.catchDefect(() => freePort)
+  )
+})
+
 /** An address on which nobody listens at the moment. */
-export const freeAddress: Effect.Effect<string> = Effect.map(
-  Effect.scoped(serve((socket) => void socket.destroy())),
-  (port) => `${HOST}:${port}`
-)
+export const freeAddress: Effect.Effect<string> = Effect.map(freePort, (port) => `${HOST}:${port}`)
 
 /** Does somebody listen there? */
 export const listens = (address: string): Effect.Effect<boolean> =>

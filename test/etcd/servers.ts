@@ -2,11 +2,11 @@
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import process from "node:process"
 import { make } from "../../adapters/etcd/client.ts"
+import { freePort } from "../cluster/proxy.ts"
 import { waitUntil } from "../cluster/wait.ts"
 
 const INSTALL_MS_MAX = 120_000
@@ -28,16 +28,6 @@ export const hasEtcd: boolean = works("etcd") || install()
 
 export const HOW_TO_GET_ETCD =
   `no "etcd" in PATH: install it ("apt-get install etcd-server", "brew install etcd"), or get it from its releases page`
-
-const freePort: Effect.Effect<number, Error> = Effect.callback((resume) => {
-  const server = createServer()
-  server.once("error", (error) => resume(Effect.fail(error)))
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 export interface ServerOptions {
   /** Default 1. */
