@@ -2,7 +2,8 @@
  * The demo: three nodes on Deno, Bun and Node, 20,000 real flights replayed as calls, a fourth node that joins meanwhile
  * and one that leaves; then every total is compared with a plain recount. `--kill` kills a node instead of letting it
  * leave: then each total is kept on a second node before a call is answered, and calls without a known outcome are
- * repeated; all totals are exact all the same. `--json` prints one line on stdout and nothing else.
+ * repeated; all totals are exact all the same. `--records N` replays only the first N. `--json` prints one line on stdout
+ * and nothing else.
  */
 import { Deferred, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { randomBytes } from "node:crypto"
@@ -19,7 +20,11 @@ import { Airport, Flights, nothing, Route, SNAPSHOT_VARIABLE, type Totals } from
 import { type FlightRecord, readRecords, recount, routeOf } from "./records.ts"
 
 const { values: flags } = parseArgs({
-  options: { json: { type: "boolean", default: false }, kill: { type: "boolean", default: false } }
+  options: {
+    json: { type: "boolean", default: false },
+    kill: { type: "boolean", default: false },
+    records: { type: "string" }
+  }
 })
 
 /** Records under way at a time. */
@@ -64,7 +69,7 @@ const chooseRuntimes = (): ReadonlyArray<Runtime> => {
 
 const runDemo = Effect.gen(function* () {
   const startedAt = performance.now()
-  const records = readRecords()
+  const records = readRecords().slice(0, flags.records === undefined ? undefined : Number(flags.records))
   const expected = recount(records)
   const routes = new Set(records.map(routeOf))
   const runtimes = chooseRuntimes()
