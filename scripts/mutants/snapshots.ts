@@ -93,5 +93,12 @@ export const snapshotMutants: ReadonlyArray<Mutant> = [
       { file: where, find: "        this.#tellSoon(slot)\n", replace: "" }
     ],
     test: ["test/services/snapshots-faults.test.ts", "brings"]
+  },
+  {
+    id: "nothing-found-is-all",
+    what: "that nobody had a state of one epoch counts for what was kept at earlier ones",
+    rule: "H23, R7",
+    edits: edit("src/protocol/snapshots.ts", "(gone.seq > 0 || seq === 0)", "gone.seq >= 0"),
+    test: ["test/protocol/snapshots.test.ts", "is nothing where nothing was found"]
   }
 ]

@@ -58,20 +58,24 @@ const readGone = (id: ClaimId): Gone => {
 export const isIn = (after: ReadonlyArray<ClaimId>, { epoch, holder, seq }: Gone): boolean =>
   after.some((id) => {
     const gone = readGone(id)
-    return gone.holder === holder && (gone.epoch > epoch || (gone.epoch === epoch && gone.seq >= seq))
+    // that nobody had any of one epoch says nothing of what was kept at another
+    if (gone.holder !== holder) return false
+    return gone.epoch === epoch ? gone.seq >= seq : gone.epoch > epoch && (gone.seq > 0 || seq === 0)
   })
 
 /** Holders that are remembered: what came before the last ones is not kept anywhere any more. */
 const MAX_AFTER = 16
 
-/** Of each holder the latest. */
+/** Of each holder the latest; and the latest of which nobody had any, beside it. */
 export const afterAll = (after: ReadonlyArray<ClaimId>, more: Iterable<Gone>): ReadonlyArray<ClaimId> => {
-  const latest = new Map<SectionId, ClaimId>()
+  const latest = new Map<string, ClaimId>()
   const note = (id: ClaimId, gone: Gone): void => {
-    const before = latest.get(gone.holder)
-    if (before !== undefined && isIn([before], gone)) return
-    latest.delete(gone.holder)
-    latest.set(gone.holder, id)
+    const of = gone.seq === 0 ? `nothing of ${gone.holder}` : gone.holder
+    for (const before of [latest.get(gone.holder), latest.get(of)]) {
+      if (before !== undefined && (isIn([before], gone) || readGone(before).epoch > gone.epoch)) return
+    }
+    latest.delete(of)
+    latest.set(of, id)
   }
   for (const id of after) note(id, readGone(id))
   for (const gone of more) note(writeGone(gone), gone)

@@ -58,6 +58,11 @@ describe("what has gone into a state", () => {
     const after = afterAll([], [gone(A, 5, 0)])
     assert.isTrue(isIn(after, gone(A, 5, 0)))
     assert.isFalse(isIn(after, gone(A, 5, 1)))
+    assert.isFalse(isIn(after, gone(A, 4, 1)), "what it had kept before that epoch")
+    const both = afterAll(after, [gone(A, 4, 7)])
+    assert.isTrue(isIn(both, gone(A, 5, 0)))
+    assert.isTrue(isIn(both, gone(A, 4, 7)))
+    assert.isFalse(isIn(both, gone(A, 4, 8)))
   })
 
   it("does not grow with each move between the same nodes, and has a bound", () => {
